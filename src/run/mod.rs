@@ -1,0 +1,9 @@
+//! What a run is, and nothing of how it is carried out: no clock, no file, no process, no SQL.
+
+pub mod ids;
+pub mod outcome;
+pub mod spec;
+
+pub use ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId, TreeId};
+pub use outcome::{EndedBy, Exit, Failure, FailureCode, Outcome, Usage};
+pub use spec::{AgentKind, AgentSettings, Hooks, Limits, Spec, StubReason};

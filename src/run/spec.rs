@@ -1,0 +1,146 @@
+//! What was asked for: the request as it was accepted, before anything of it was done.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Which program works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentKind {
+    /// Claude Code, headless.
+    Claude,
+    /// Any program: the workflow's `command`.
+    Command,
+    /// `echo STUB: …`, where no agent is to be had or none is wanted.
+    Stub,
+}
+
+impl AgentKind {
+    /// The word for it in the API, the tables and the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AgentKind::Claude => "claude",
+            AgentKind::Command => "command",
+            AgentKind::Stub => "stub",
+        }
+    }
+}
+
+/// What a run may use. `None` is the server's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Wall-clock seconds of one attempt.
+    pub timeout_s: Option<u64>,
+    /// Seconds without a byte of output.
+    pub idle_timeout_s: Option<u64>,
+    /// US dollars, as the agent counts them.
+    pub max_cost_usd: Option<f64>,
+    /// Turns of the agent with its model.
+    pub max_turns: Option<u32>,
+    /// Bytes of output of one attempt.
+    pub max_output_bytes: Option<u64>,
+}
+
+impl Limits {
+    /// These limits, with those of `fallback` where there is none.
+    #[must_use]
+    pub fn or(&self, fallback: &Limits) -> Limits {
+        Limits {
+            timeout_s: self.timeout_s.or(fallback.timeout_s),
+            idle_timeout_s: self.idle_timeout_s.or(fallback.idle_timeout_s),
+            max_cost_usd: self.max_cost_usd.or(fallback.max_cost_usd),
+            max_turns: self.max_turns.or(fallback.max_turns),
+            max_output_bytes: self.max_output_bytes.or(fallback.max_output_bytes),
+        }
+    }
+}
+
+/// What the repository's hooks are to an agent's own commits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Hooks {
+    /// `core.hooksPath` in the agent's environment points at nothing.
+    #[default]
+    Skip,
+    /// The agent's commits run the repository's hooks.
+    Inherit,
+}
+
+/// How the agent is started, from the workflow.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentSettings {
+    /// Claude Code's permission mode: `bypassPermissions` (the default), `acceptEdits`, `dontAsk`, `default`, `plan`.
+    pub permission_mode: Option<String>,
+    /// Tools that need no permission (`--allowedTools`).
+    pub allowed_tools: Vec<String>,
+    /// Tools that are denied whatever the mode (`--disallowedTools`).
+    pub disallowed_tools: Vec<String>,
+    /// Which settings files Claude Code reads (`--setting-sources`): of `user`, `project`, `local`. Default: `user`.
+    pub setting_sources: Option<Vec<String>>,
+    /// What the repository's hooks are to the agent's commits.
+    pub hooks: Hooks,
+    /// The program and arguments of the agent `command`.
+    pub command: Option<Vec<String>>,
+    /// Names of variables that the agent gets from the service's own environment.
+    pub pass_env: Vec<String>,
+}
+
+/// A request for a run, as it was accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The workflow that was followed.
+    pub workflow: String,
+    /// The mode that the client named.
+    pub mode: String,
+    /// The issue that this run is for.
+    pub issue_id: Option<String>,
+    /// The card that this run is for.
+    pub card_id: Option<String>,
+    /// The board's application that the card belongs to.
+    pub kanban_app: Option<String>,
+    /// The prompt of the request.
+    pub prompt: Option<String>,
+    /// The prompt that the agent gets: the workflow's template, filled in.
+    pub full_prompt: String,
+    /// Which program works.
+    pub agent: AgentKind,
+    /// Why it is the stub, if it is.
+    pub stub: Option<StubReason>,
+    /// The model, if one was named.
+    pub model: Option<String>,
+    /// The branch to land on.
+    pub base: String,
+    /// The limits in force.
+    pub limits: Limits,
+    /// More environment for the agent.
+    pub env: BTreeMap<String, String>,
+    /// The client's own words for this run.
+    pub labels: BTreeMap<String, String>,
+    /// How the agent is started.
+    pub settings: AgentSettings,
+}
+
+/// Why a run is carried by the stub instead of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StubReason {
+    /// `AGENT_RUNNER_STUB=1`: wanted; such a run has an empty commit and can go through its whole life.
+    Wanted,
+    /// No `claude` on PATH: an accident; such a run has no commit and never merges.
+    NoAgent,
+}
+
+impl StubReason {
+    /// The sentence for people.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            StubReason::Wanted => "AGENT_RUNNER_STUB=1 is set",
+            StubReason::NoAgent => "no `claude` was found on PATH",
+        }
+    }
+}

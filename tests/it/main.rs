@@ -1,0 +1,10 @@
+//! The one test binary. Every test uses real git, a real SQLite and real processes; the model's API alone is faked.
+
+mod claude;
+mod cli;
+mod crash;
+mod flow;
+mod git;
+mod http;
+mod process;
+mod support;
