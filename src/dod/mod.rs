@@ -1,1 +1,12 @@
-//! (being built)
+//! The Definition of Done: what a run must show, what was shown, and whether it still speaks of the work as it is.
+//!
+//! Pure but for [`content`], which keeps the payloads of files.
+
+pub mod content;
+pub mod evidence;
+pub mod freshness;
+pub mod item;
+
+pub use evidence::{Author, Evidence, Head, Payload, Verdict};
+pub use freshness::{ItemStatus, item_status};
+pub use item::{EvidenceKind, Item, ItemSpec, Validator};

@@ -1,0 +1,179 @@
+//! The content store: payloads of files by their SHA-256, kept when the worktree is long gone.
+//!
+//! A payload is written aside, synced, renamed into its place and its folder synced, and only then may a row
+//! name it. Nothing is ever written twice: the same bytes have the same name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// A folder of payloads.
+#[derive(Debug, Clone)]
+pub struct ContentStore {
+    root: PathBuf,
+}
+
+/// What was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// SHA-256 of the bytes, in hexadecimal: their name.
+    pub sha256: String,
+    /// How many there are.
+    pub size: u64,
+}
+
+/// Why a payload was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// It has more bytes than allowed.
+    #[error("over {limit} bytes")]
+    TooLarge {
+        /// The most that is allowed.
+        limit: u64,
+    },
+    /// Reading or writing failed.
+    #[error("{attempted}: {source}")]
+    Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn failed(attempted: &'static str) -> impl FnOnce(io::Error) -> ContentError {
+    move |source| ContentError::Io { attempted, source }
+}
+
+impl ContentStore {
+    /// The store in this folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open(root: PathBuf) -> Result<Self, ContentError> {
+        fs::create_dir_all(root.join("aside")).map_err(failed("make the content store"))?;
+        Ok(ContentStore { root })
+    }
+
+    /// Copies all bytes of `source`, durably.
+    ///
+    /// # Errors
+    /// There are more than `limit` bytes, or reading or writing failed; nothing is left behind then.
+    pub fn put(&self, source: &mut dyn Read, limit: u64) -> Result<Stored, ContentError> {
+        let aside = self.root.join("aside").join(Uuid::now_v7().to_string());
+        let stored = self.copy_aside(&aside, source, limit);
+        if stored.is_err() {
+            // Best effort: what is left aside has no row and is only space.
+            drop(fs::remove_file(&aside));
+        }
+        stored
+    }
+
+    fn copy_aside(
+        &self,
+        aside: &Path,
+        source: &mut dyn Read,
+        limit: u64,
+    ) -> Result<Stored, ContentError> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(aside)
+            .map_err(failed("write a payload aside"))?;
+        let mut hash = Sha256::new();
+        let mut size = 0_u64;
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let n = match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(failed("read the payload")(e)),
+            };
+            size += n as u64;
+            if size > limit {
+                return Err(ContentError::TooLarge { limit });
+            }
+            hash.update(&buffer[..n]);
+            file.write_all(&buffer[..n])
+                .map_err(failed("write a payload aside"))?;
+        }
+        let sha256 = hex(&hash.finalize());
+        let home = self.path(&sha256);
+        let folder = home.parent().unwrap_or(&self.root);
+        fs::create_dir_all(folder).map_err(failed("make a folder of the content store"))?;
+        file.sync_all().map_err(failed("sync a payload"))?;
+        fs::rename(aside, &home).map_err(failed("put a payload in its place"))?;
+        for folder in [folder, &self.root] {
+            File::open(folder)
+                .and_then(|f| f.sync_all())
+                .map_err(failed("sync a folder of the content store"))?;
+        }
+        Ok(Stored { sha256, size })
+    }
+
+    /// The file that holds the payload with this hash.
+    ///
+    /// # Errors
+    /// It is not there or cannot be read.
+    pub fn open_payload(&self, sha256: &str) -> io::Result<File> {
+        File::open(self.path(sha256))
+    }
+
+    fn path(&self, sha256: &str) -> PathBuf {
+        self.root.join(sha256.get(..2).unwrap_or("--")).join(sha256)
+    }
+}
+
+/// SHA-256 of these bytes, in hexadecimal.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_bytes_are_kept_once_under_their_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ContentStore::open(folder.path().to_owned()).unwrap();
+        let first = store.put(&mut &b"abc"[..], 10).unwrap();
+        let second = store.put(&mut &b"abc"[..], 10).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(first.sha256, sha256_hex(b"abc"));
+        let mut back = Vec::new();
+        store
+            .open_payload(&first.sha256)
+            .unwrap()
+            .read_to_end(&mut back)
+            .unwrap();
+        assert_eq!(back, b"abc");
+    }
+
+    #[test]
+    fn a_payload_over_the_limit_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ContentStore::open(folder.path().to_owned()).unwrap();
+        let refused = store.put(&mut &b"abcdef"[..], 5);
+        assert!(matches!(refused, Err(ContentError::TooLarge { limit: 5 })));
+        assert_eq!(
+            fs::read_dir(folder.path().join("aside")).unwrap().count(),
+            0
+        );
+    }
+}

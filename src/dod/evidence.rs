@@ -1,0 +1,138 @@
+//! Evidence for an item, bound to the commit and tree that it speaks of.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::item::EvidenceKind;
+use crate::run::{CommitId, EvidenceId, ItemId, TreeId};
+
+/// The commit of the work and its tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its tree: what evidence is bound to.
+    pub tree: TreeId,
+}
+
+/// What the evidence is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Payload {
+    /// Words.
+    Text {
+        /// The words.
+        text: String,
+    },
+    /// A file; its bytes are in the content store under its sha256.
+    File {
+        /// The path as it was given, or the name of the upload.
+        path: String,
+        /// The media type that was told at the upload.
+        media_type: Option<String>,
+    },
+    /// An address.
+    Url {
+        /// The address; http or https.
+        url: String,
+    },
+}
+
+impl Payload {
+    /// Which kind this is.
+    #[must_use]
+    pub fn kind(&self) -> EvidenceKind {
+        match self {
+            Payload::Text { .. } => EvidenceKind::Text,
+            Payload::File { .. } => EvidenceKind::File,
+            Payload::Url { .. } => EvidenceKind::Url,
+        }
+    }
+}
+
+/// Who brought the evidence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Author {
+    /// The run's own agent.
+    Agent,
+    /// A person, or a program that speaks for one.
+    #[default]
+    Operator,
+}
+
+impl Author {
+    /// The word for it in the API and the tables.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Author::Agent => "agent",
+            Author::Operator => "operator",
+        }
+    }
+}
+
+/// What somebody said of the evidence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Nobody has looked yet.
+    #[default]
+    Open,
+    /// Accepted.
+    Validated {
+        /// By whom.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Turned down.
+    Rejected {
+        /// By whom.
+        by: String,
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One piece of evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Its id.
+    pub id: EvidenceId,
+    /// The item it is for.
+    pub item_id: ItemId,
+    /// What it is.
+    pub payload: Payload,
+    /// The commit and tree it speaks of.
+    pub head: Head,
+    /// The base commit of the run at that moment.
+    pub base_commit: CommitId,
+    /// SHA-256 of the payload's bytes, in hexadecimal.
+    pub sha256: String,
+    /// Bytes of the payload.
+    pub size: u64,
+    /// Who brought it.
+    pub author: Author,
+    /// When it was attached.
+    pub created_at: Timestamp,
+    /// What was said of it.
+    #[serde(default)]
+    pub verdict: Verdict,
+}
+
+impl Evidence {
+    /// Whether the work has changed since: the evidence is kept and shown, and does not count.
+    #[must_use]
+    pub fn is_stale(&self, now: Option<&Head>) -> bool {
+        now.is_none_or(|head| head.tree != self.head.tree)
+    }
+
+    /// Whether it is accepted for the work as it is now.
+    #[must_use]
+    pub fn counts(&self, now: Option<&Head>) -> bool {
+        matches!(self.verdict, Verdict::Validated { .. }) && !self.is_stale(now)
+    }
+}

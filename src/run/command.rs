@@ -1,0 +1,283 @@
+//! What may be asked of a run, answered three ways: do, already so, no because. Pure.
+
+use super::event::{AttemptKind, Event};
+use super::ids::{AttemptId, CommitId, EvidenceId, ItemId};
+use super::spec::AgentKind;
+use super::state::{Phase, Run, Status};
+use crate::dod::{Evidence, EvidenceKind, Head, Item, Verdict, item};
+
+/// The most pieces of evidence that one run can have.
+const MAX_EVIDENCE: usize = 10_000;
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Attach evidence, to an item that is there or to a new one.
+    Attach {
+        /// The evidence; its `item_id` is that of `new_item`, if there is one.
+        evidence: Evidence,
+        /// The item to make first.
+        new_item: Option<Item>,
+    },
+    /// Accept evidence.
+    Validate {
+        /// Which.
+        evidence: EvidenceId,
+        /// Who accepts it.
+        by: String,
+        /// The work as it is now.
+        head: Option<Head>,
+    },
+    /// Turn evidence down.
+    Reject {
+        /// Which.
+        evidence: EvidenceId,
+        /// Who turns it down.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Tell the agent something more, in the same session.
+    Message {
+        /// The new attempt.
+        attempt: AttemptId,
+        /// What.
+        text: String,
+    },
+    /// Begin afresh on the same worktree.
+    Retry {
+        /// The new attempt.
+        attempt: AttemptId,
+    },
+    /// Move the base to this candidate.
+    Merge {
+        /// Where the base is.
+        onto: CommitId,
+        /// The head that may merge.
+        head: CommitId,
+        /// The merge commit.
+        candidate: CommitId,
+    },
+    /// Take the run away.
+    Abort,
+    /// Bring an aborted run back.
+    Restore,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "lives for one match")]
+pub enum Decision {
+    /// Do it: this is what happens.
+    Do(Vec<Event>),
+    /// It is so already; nothing happens.
+    Already,
+    /// No, because.
+    No(Refusal),
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The run's agent works, or waits for it.
+    RunActive(Status),
+    /// The run has merged; it never changes.
+    AlreadyMerged,
+    /// The run was aborted.
+    RunAborted,
+    /// The run was not aborted.
+    NotAborted,
+    /// It is being aborted.
+    Aborting,
+    /// It is being merged.
+    Merging,
+    /// There is no such item in this run.
+    UnknownItem(ItemId),
+    /// There is no such evidence in this run.
+    UnknownEvidence(EvidenceId),
+    /// The item does not take this kind.
+    KindNotAccepted {
+        /// The item.
+        item_key: String,
+        /// What was brought.
+        kind: EvidenceKind,
+        /// What it takes.
+        accepts: Vec<EvidenceKind>,
+    },
+    /// The work has changed since the evidence was attached.
+    EvidenceStale(EvidenceId),
+    /// The evidence was rejected before.
+    EvidenceRejected(EvidenceId),
+    /// The evidence was validated before.
+    EvidenceValidated(EvidenceId),
+    /// There is too much of it.
+    TooMuch(&'static str),
+    /// The agent has no session to go on with.
+    NoSession(&'static str),
+    /// The run has no head yet that evidence could speak of.
+    NoHead,
+}
+
+/// The answer to `command`, for a run in this state.
+#[must_use]
+pub fn decide(run: &Run, command: &Command) -> Decision {
+    match command {
+        Command::Attach { evidence, new_item } => attach(run, evidence, new_item.as_ref()),
+        Command::Validate { evidence, by, head } => validate(run, *evidence, by, head.as_ref()),
+        Command::Reject {
+            evidence,
+            by,
+            reason,
+        } => reject(run, *evidence, by, reason),
+        Command::Message { attempt, text } => message(run, *attempt, text),
+        Command::Retry { attempt } => match rested(run) {
+            Err(no) => Decision::No(no),
+            Ok(()) => Decision::Do(vec![Event::AttemptQueued {
+                attempt: *attempt,
+                why: AttemptKind::Retry,
+            }]),
+        },
+        Command::Merge {
+            onto,
+            head,
+            candidate,
+        } => match rested(run) {
+            Err(no) => Decision::No(no),
+            Ok(()) => Decision::Do(vec![Event::MergeStarted {
+                onto: onto.clone(),
+                head: head.clone(),
+                candidate: candidate.clone(),
+            }]),
+        },
+        Command::Abort => match &run.phase {
+            Phase::Aborted { .. } | Phase::Aborting { .. } => Decision::Already,
+            Phase::Merged { .. } => Decision::No(Refusal::AlreadyMerged),
+            Phase::Merging { .. } => Decision::No(Refusal::Merging),
+            _ => Decision::Do(vec![Event::AbortStarted]),
+        },
+        Command::Restore => match &run.phase {
+            Phase::Aborted { .. } => Decision::Do(vec![Event::Restored]),
+            Phase::Aborting { .. } => Decision::No(Refusal::Aborting),
+            _ => Decision::No(Refusal::NotAborted),
+        },
+    }
+}
+
+/// Whether the run takes a new attempt or a merge.
+fn rested(run: &Run) -> Result<(), Refusal> {
+    match &run.phase {
+        Phase::AtRest { .. } => Ok(()),
+        Phase::Merged { .. } => Err(Refusal::AlreadyMerged),
+        Phase::Merging { .. } => Err(Refusal::Merging),
+        Phase::Aborted { .. } => Err(Refusal::RunAborted),
+        Phase::Aborting { .. } => Err(Refusal::Aborting),
+        _ => Err(Refusal::RunActive(run.status())),
+    }
+}
+
+/// Whether the run takes evidence and verdicts.
+fn open(run: &Run) -> Result<(), Refusal> {
+    match &run.phase {
+        Phase::Merged { .. } => Err(Refusal::AlreadyMerged),
+        Phase::Merging { .. } => Err(Refusal::Merging),
+        Phase::Aborted { .. } => Err(Refusal::RunAborted),
+        Phase::Aborting { .. } => Err(Refusal::Aborting),
+        _ => Ok(()),
+    }
+}
+
+fn attach(run: &Run, evidence: &Evidence, new_item: Option<&Item>) -> Decision {
+    if let Err(no) = open(run) {
+        return Decision::No(no);
+    }
+    if run.evidence.len() >= MAX_EVIDENCE {
+        return Decision::No(Refusal::TooMuch("evidence"));
+    }
+    let known = new_item.is_none_or(|item| run.item_by_key(&item.spec.key).is_some());
+    let mut events = Vec::new();
+    let mut evidence = evidence.clone();
+    let item = if let (Some(item), false) = (new_item, known) {
+        if run.items.len() >= item::MAX_ITEMS {
+            return Decision::No(Refusal::TooMuch("items"));
+        }
+        events.push(Event::ItemAdded { item: item.clone() });
+        item
+    } else {
+        // Two requests may name the same new key at once: the second finds the item there.
+        let found = match new_item {
+            Some(item) => run.item_by_key(&item.spec.key),
+            None => run.item(evidence.item_id),
+        };
+        let Some(found) = found else {
+            return Decision::No(Refusal::UnknownItem(evidence.item_id));
+        };
+        evidence.item_id = found.id;
+        found
+    };
+    let kind = evidence.payload.kind();
+    if !item.spec.accepts.contains(&kind) {
+        return Decision::No(Refusal::KindNotAccepted {
+            item_key: item.spec.key.clone(),
+            kind,
+            accepts: item.spec.accepts.clone(),
+        });
+    }
+    events.push(Event::EvidenceAttached { evidence });
+    Decision::Do(events)
+}
+
+fn validate(run: &Run, id: EvidenceId, by: &str, head: Option<&Head>) -> Decision {
+    if let Err(no) = open(run) {
+        return Decision::No(no);
+    }
+    let Some(evidence) = run.evidence(id) else {
+        return Decision::No(Refusal::UnknownEvidence(id));
+    };
+    match &evidence.verdict {
+        Verdict::Validated { .. } => Decision::Already,
+        Verdict::Rejected { .. } => Decision::No(Refusal::EvidenceRejected(id)),
+        Verdict::Open if evidence.is_stale(head) => Decision::No(Refusal::EvidenceStale(id)),
+        Verdict::Open => Decision::Do(vec![Event::EvidenceValidated {
+            evidence: id,
+            by: by.to_owned(),
+        }]),
+    }
+}
+
+fn reject(run: &Run, id: EvidenceId, by: &str, reason: &str) -> Decision {
+    if let Err(no) = open(run) {
+        return Decision::No(no);
+    }
+    let Some(evidence) = run.evidence(id) else {
+        return Decision::No(Refusal::UnknownEvidence(id));
+    };
+    match &evidence.verdict {
+        Verdict::Rejected { .. } => Decision::Already,
+        // What was accepted can be taken back, as long as it has not landed.
+        Verdict::Open | Verdict::Validated { .. } => Decision::Do(vec![Event::EvidenceRejected {
+            evidence: id,
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+        }]),
+    }
+}
+
+fn message(run: &Run, attempt: AttemptId, text: &str) -> Decision {
+    if let Err(no) = rested(run) {
+        return Decision::No(no);
+    }
+    match run.spec.agent {
+        AgentKind::Claude if run.session_id.is_none() => Decision::No(Refusal::NoSession(
+            "the agent never named a session; `retry` starts a fresh one",
+        )),
+        AgentKind::Command | AgentKind::Stub => Decision::No(Refusal::NoSession(
+            "this agent keeps no session; `retry` starts it again",
+        )),
+        AgentKind::Claude => Decision::Do(vec![Event::AttemptQueued {
+            attempt,
+            why: AttemptKind::Message {
+                text: text.to_owned(),
+            },
+        }]),
+    }
+}
