@@ -192,7 +192,7 @@ fn lacking(item: &Item, evidence: &[Evidence], head: Option<&Head>) -> Option<Bl
     if of_item.clone().any(|e| e.counts(head)) {
         return None;
     }
-    let newest_fresh = of_item.clone().filter(|e| !e.is_stale(head)).next_back();
+    let newest_fresh = of_item.clone().rfind(|e| !e.is_stale(head));
     let (code, about, detail) = match (newest_fresh, of_item.next_back()) {
         (Some(e), _) => match &e.verdict {
             Verdict::Rejected { by, reason, .. } => (

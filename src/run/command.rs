@@ -11,6 +11,7 @@ const MAX_EVIDENCE: usize = 10_000;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "made once a request, never kept")]
 pub enum Command {
     /// Attach evidence, to an item that is there or to a new one.
     Attach {
@@ -66,7 +67,6 @@ pub enum Command {
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "lives for one match")]
 pub enum Decision {
     /// Do it: this is what happens.
     Do(Vec<Event>),

@@ -1,0 +1,174 @@
+//! Why the service does not do what was asked. Each refusal has changed nothing.
+
+use crate::dod::content::ContentError;
+use crate::gate::Blocker;
+use crate::run::{EvidenceId, Refusal, RunId};
+
+/// A field of a request that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct FieldProblem {
+    /// JSON pointer to the field.
+    pub pointer: String,
+    /// What is wrong, and what to write instead.
+    pub detail: String,
+}
+
+impl FieldProblem {
+    /// This field, with this to say of it.
+    pub fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        FieldProblem {
+            pointer: pointer.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Why not.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// There is no such thing.
+    #[error("there is no {what} `{id}`")]
+    NotFound {
+        /// What was looked for: `run`, `evidence`, `workflow`, …
+        what: &'static str,
+        /// The id or name that was given.
+        id: String,
+    },
+    /// The prefix fits more than one.
+    #[error("`{prefix}` begins the id of more than one {what}; write more of it")]
+    AmbiguousId {
+        /// What was looked for.
+        what: &'static str,
+        /// The prefix.
+        prefix: String,
+    },
+    /// No workflow has the name of this mode.
+    #[error("there is no mode `{mode}`; there are: {}", known.join(", "))]
+    UnknownMode {
+        /// The mode that was asked for.
+        mode: String,
+        /// The field that named it.
+        pointer: &'static str,
+        /// The modes there are.
+        known: Vec<String>,
+    },
+    /// Well-formed, but wrong.
+    #[error("{}", .0.iter().map(|f| format!("{}: {}", f.pointer, f.detail)).collect::<Vec<_>>().join("; "))]
+    Invalid(Vec<FieldProblem>),
+    /// Another run for the same card or issue is going on.
+    #[error(
+        "run {run} for the same {what} is going on; wait for it, abort it, or ask with `allow_parallel: true`"
+    )]
+    LiveRun {
+        /// `card_id` or `issue_id`.
+        what: &'static str,
+        /// The run that is going on.
+        run: RunId,
+    },
+    /// The idempotency key was used with another body.
+    #[error("the Idempotency-Key was used before with another request")]
+    IdempotencyMismatch,
+    /// The first request with this idempotency key is still at work.
+    #[error("the first request with this Idempotency-Key is still at work; try again")]
+    IdempotencyInProgress,
+    /// The run's state does not allow it.
+    #[error("{}", refusal_sentence(.0))]
+    State(Refusal),
+    /// The evidence was brought by the run's own agent, or by the name that would validate it.
+    #[error("`{by}` cannot validate: evidence is accepted by somebody other than its author")]
+    OwnEvidence {
+        /// The evidence.
+        evidence: EvidenceId,
+        /// Who would validate it.
+        by: String,
+    },
+    /// The gate is shut.
+    #[error("the gate is shut: {}", .0.iter().map(|b| b.detail.as_str()).collect::<Vec<_>>().join("; "))]
+    GateClosed(Vec<Blocker>),
+    /// The branch and the base change the same lines.
+    #[error("the branch conflicts with the base in: {}", paths.join(", "))]
+    MergeConflict {
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// The base is checked out with changes where the merge would write.
+    #[error("the base is checked out at {checkout} with changes that the merge would overwrite: {}", paths.join(", "))]
+    BaseCheckedOutDirty {
+        /// The checkout.
+        checkout: String,
+        /// The files.
+        paths: Vec<String>,
+    },
+    /// The base moved each time that the merge was tried.
+    #[error("the base moved while the merge was made; try again")]
+    BaseMoved,
+    /// The payload is too large.
+    #[error("the payload has over {limit} bytes")]
+    TooLarge {
+        /// The most that is allowed.
+        limit: u64,
+    },
+    /// The work of an aborted run is no longer kept, or its place is taken.
+    #[error("the run cannot be restored: {0}")]
+    CannotRestore(String),
+    /// A workflow cannot be changed so.
+    #[error("the workflow cannot be changed: {0}")]
+    Workflow(String),
+    /// The service is stopping.
+    #[error("the service is stopping; try again in a moment")]
+    Draining,
+    /// The database does not answer.
+    #[error("the database does not answer")]
+    Degraded,
+    /// Something of ours failed.
+    #[error("something failed inside the service")]
+    Internal(#[from] anyhow::Error),
+}
+
+impl From<ContentError> for Refused {
+    fn from(error: ContentError) -> Self {
+        match error {
+            ContentError::TooLarge { limit } => Refused::TooLarge { limit },
+            ContentError::Io { .. } => Refused::Internal(anyhow::Error::new(error)),
+        }
+    }
+}
+
+/// One sentence for each refusal, with what to do.
+fn refusal_sentence(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::RunActive(status) => {
+            format!("the run is {}; wait until it is finished", status.as_str())
+        }
+        Refusal::AlreadyMerged => "the run has merged and never changes".to_owned(),
+        Refusal::RunAborted => "the run was aborted; `restore` brings it back".to_owned(),
+        Refusal::NotAborted => "the run is not aborted; there is nothing to restore".to_owned(),
+        Refusal::Aborting => "the run is being aborted".to_owned(),
+        Refusal::Merging => "the run is being merged".to_owned(),
+        Refusal::UnknownItem(id) => format!("there is no item `{id}` in this run"),
+        Refusal::UnknownEvidence(id) => format!("there is no evidence `{id}` in this run"),
+        Refusal::KindNotAccepted {
+            item_key,
+            kind,
+            accepts,
+        } => format!(
+            "`{item_key}` takes {}, not {}",
+            accepts
+                .iter()
+                .map(|k| k.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+            kind.as_str()
+        ),
+        Refusal::EvidenceStale(_) => {
+            "the work has changed since this evidence was attached; attach it again".to_owned()
+        }
+        Refusal::EvidenceRejected(_) => {
+            "this evidence was rejected; attach new evidence".to_owned()
+        }
+        Refusal::EvidenceValidated(_) => "this evidence is validated".to_owned(),
+        Refusal::TooMuch(what) => format!("the run has as many {what} as one run can have"),
+        Refusal::NoSession(why) => (*why).to_owned(),
+        Refusal::NoHead => "the run has no branch yet that evidence could speak of".to_owned(),
+    }
+}

@@ -1,0 +1,156 @@
+//! What can be asked of the service, in the shapes of the API.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::dod::{Author, ItemSpec};
+use crate::run::state::Status;
+use crate::run::{AgentKind, AgentSettings, Limits};
+
+/// A request for a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRun {
+    /// The name of a workflow: `auto`, `prompt`, or one of your own.
+    #[schema(example = "prompt")]
+    pub mode: String,
+    /// The issue to carry out.
+    #[serde(default)]
+    pub issue_id: Option<String>,
+    /// The card to carry out.
+    #[serde(default)]
+    pub card_id: Option<String>,
+    /// The board's application that the card belongs to.
+    #[serde(default)]
+    pub kanban_app: Option<String>,
+    /// What to do, in words. Needed by `prompt`.
+    #[serde(default)]
+    pub prompt: Option<String>,
+    /// The workflow, if it is another one than `mode` names.
+    #[serde(default)]
+    pub workflow: Option<String>,
+    /// The agent, if it is another one than the workflow's.
+    #[serde(default)]
+    pub agent: Option<AgentKind>,
+    /// The model, as the agent names it.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The branch to start from and to land on, if it is another one than the server's.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// More items for the Definition of Done; one with a known key takes its place.
+    #[serde(default)]
+    pub dod: Vec<ItemSpec>,
+    /// Limits, where they are others than the workflow's.
+    #[serde(default)]
+    pub limits: Limits,
+    /// More environment for the agent.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Your own words for this run.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Whether another live run for the same card or issue is all right.
+    #[serde(default)]
+    pub allow_parallel: bool,
+}
+
+/// Evidence, in words or by its path or address: exactly one payload.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewEvidence {
+    /// The item, by its id.
+    #[serde(default)]
+    pub item_id: Option<String>,
+    /// The item, by its key; an unknown key makes an item that is not required.
+    #[serde(default)]
+    pub item_key: Option<String>,
+    /// `text`, `file` or `url`; must fit the payload. Derived from it if absent.
+    #[serde(default)]
+    pub kind: Option<String>,
+    /// A regular file inside the worktree, absolute or from the worktree's root.
+    #[serde(default)]
+    pub payload_path: Option<String>,
+    /// An http or https address; kept, never fetched.
+    #[serde(default)]
+    pub payload_url: Option<String>,
+    /// Words; at most 1 MiB.
+    #[serde(default)]
+    pub payload_text: Option<String>,
+    /// Who brings it; `operator` if absent.
+    #[serde(default)]
+    pub author: Option<Author>,
+}
+
+/// A file that came with the request (multipart), already on disk.
+#[derive(Debug)]
+pub struct Upload {
+    /// Its name, as the client told it.
+    pub file_name: String,
+    /// Its media type, as the client told it.
+    pub media_type: Option<String>,
+    /// Where it lies for now; removed when dropped by the caller.
+    pub path: std::path::PathBuf,
+}
+
+/// Which runs to list.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunFilter {
+    /// Of these statuses; all if empty.
+    pub status: Vec<Status>,
+    /// Of this `kanban_app`.
+    pub app: Option<String>,
+    /// Made at or after this time.
+    pub since: Option<Timestamp>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PageRequest {
+    /// From the `next_cursor` of the page before.
+    pub cursor: Option<String>,
+    /// How many; 1 to 500.
+    pub limit: u32,
+}
+
+/// How to merge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MergeRequest {
+    /// The first lines of the merge commit's message, if they are to be others than ours.
+    pub message: Option<String>,
+    /// Only say whether it would merge.
+    pub dry_run: bool,
+}
+
+/// A workflow, as it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewWorkflow {
+    /// One line about it.
+    #[serde(default)]
+    pub description: String,
+    /// The prompt, as a minijinja template. It sees `issue_id, card_id, kanban_app, prompt, issue.body, branch, dod`.
+    pub prompt_template: String,
+    /// The items of its Definition of Done.
+    #[serde(default)]
+    pub dod: Vec<ItemSpec>,
+    /// Its agent.
+    #[serde(default)]
+    pub agent: Option<AgentKind>,
+    /// Its model.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Its limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// More environment for the agent.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// How the agent is started.
+    #[serde(default)]
+    pub settings: AgentSettings,
+}
