@@ -35,6 +35,9 @@ pub mod store;
 /// The only `git`.
 pub mod git;
 
+/// The shapes of the API. Pure.
+pub mod shape;
+
 /// The service as its doors see it: what can be asked of it.
 pub mod app;
 

@@ -1,7 +1,6 @@
 //! The service as its doors see it.
 
 pub mod refused;
-pub mod request;
-pub mod view;
 
+pub use crate::shape::{request, view};
 pub use refused::{FieldProblem, Refused};

@@ -68,9 +68,6 @@ pub enum Refused {
     /// The idempotency key was used with another body.
     #[error("the Idempotency-Key was used before with another request")]
     IdempotencyMismatch,
-    /// The first request with this idempotency key is still at work.
-    #[error("the first request with this Idempotency-Key is still at work; try again")]
-    IdempotencyInProgress,
     /// The run's state does not allow it.
     #[error("{}", refusal_sentence(.0))]
     State(Refusal),
@@ -169,6 +166,7 @@ fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::EvidenceValidated(_) => "this evidence is validated".to_owned(),
         Refusal::TooMuch(what) => format!("the run has as many {what} as one run can have"),
         Refusal::NoSession(why) => (*why).to_owned(),
+        Refusal::Changed => "something happened to the run meanwhile; try again".to_owned(),
         Refusal::NoHead => "the run has no branch yet that evidence could speak of".to_owned(),
     }
 }

@@ -1,7 +1,10 @@
 //! What happened, in its order: appended with the state it leads to, followed by those who watch.
 
+pub mod append;
 pub mod cursor;
+pub mod encode;
 pub mod frame;
 
+pub use append::{Answer, Creation, IdempotencyKey, Journal, NewRun, NotCreated};
 pub use cursor::{Cursor, NotACursor};
 pub use frame::{Frame, FrameName};

@@ -58,6 +58,8 @@ pub enum Command {
         head: CommitId,
         /// The merge commit.
         candidate: CommitId,
+        /// The version of the run that the gate was asked about.
+        version: u64,
     },
     /// Take the run away.
     Abort,
@@ -114,6 +116,8 @@ pub enum Refusal {
     TooMuch(&'static str),
     /// The agent has no session to go on with.
     NoSession(&'static str),
+    /// Something happened to the run since the gate was asked.
+    Changed,
     /// The run has no head yet that evidence could speak of.
     NoHead,
 }
@@ -141,8 +145,10 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
             onto,
             head,
             candidate,
+            version,
         } => match rested(run) {
             Err(no) => Decision::No(no),
+            Ok(()) if run.version != *version => Decision::No(Refusal::Changed),
             Ok(()) => Decision::Do(vec![Event::MergeStarted {
                 onto: onto.clone(),
                 head: head.clone(),

@@ -213,6 +213,8 @@ pub struct Run {
     pub model: Option<String>,
     /// Where it is in its life.
     pub phase: Phase,
+    /// How many events have made it: what was decided on one version is not done on another.
+    pub version: u64,
 }
 
 /// The event cannot follow: a mistake of ours or a damaged journal, never a client's doing.
@@ -255,6 +257,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         session_id: None,
         model: spec.model.clone(),
         phase: Phase::Queued,
+        version: 1,
     })
 }
 
@@ -467,7 +470,26 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
         }
         _ => return Err(illegal()),
     }
+    run.version += 1;
     Ok(run)
+}
+
+impl Phase {
+    /// The word that the tables keep: the status, or `aborting`, which the API shows as what was before.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Phase::Queued => "queued",
+            Phase::Preparing => "preparing",
+            Phase::Running => "running",
+            Phase::Checking { .. } => "checking",
+            Phase::AtRest { .. } => "at_rest",
+            Phase::Merging { .. } => "merging",
+            Phase::Merged { .. } => "merged",
+            Phase::Aborting { .. } => "aborting",
+            Phase::Aborted { .. } => "aborted",
+        }
+    }
 }
 
 impl Run {

@@ -1,1 +1,134 @@
-//! (being built)
+//! The only SQL: SQLite with one writer thread and readers in place.
+//!
+//! Writes are handed to the writer, which commits what has come in together (`synchronous=FULL`, so a commit is
+//! on disk before its writer hears of it). Reads use a connection of the reader's own, called where the
+//! reader is. The agents' output is never in here.
+
+mod error;
+pub mod events;
+pub mod evidence;
+pub mod idempotency;
+pub mod migrate;
+pub mod runs;
+pub mod workflows;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use error::Attempted;
+pub use error::StoreError;
+use writer::Writer;
+
+/// How long a connection waits for another one's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most idle reader connections that are kept.
+const KEPT_READERS: usize = 16;
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Store {
+    /// Opens the database, makes it if there is none, and brings it up to date.
+    ///
+    /// # Errors
+    /// It cannot be opened, is damaged, or was written by a newer program.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        let mut connection = Connection::open(path).attempted("open the database")?;
+        prepare(&connection)?;
+        migrate::migrate(&mut connection)?;
+        Ok(Store {
+            inner: Arc::new(Inner {
+                path: path.to_owned(),
+                writer: Writer::start(connection),
+                readers: Mutex::new(Vec::new()),
+            }),
+        })
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// Does `work` in a transaction, and answers once it is on disk.
+    ///
+    /// # Errors
+    /// `work` failed, and nothing of it is stored; or the commit failed.
+    pub async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        self.inner.writer.write(work).await
+    }
+
+    /// Does `work` with a connection that only reads, here and now.
+    ///
+    /// # Errors
+    /// `work` failed, or no connection could be had.
+    pub fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.readers().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.reader()?,
+        };
+        let answer = work(&connection);
+        let mut readers = self.readers();
+        if readers.len() < KEPT_READERS {
+            readers.push(connection);
+        }
+        answer
+    }
+
+    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.inner
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.inner.path, flags)
+            .attempted("open the database for reading")?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .attempted("set the busy timeout")?;
+        Ok(connection)
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .attempted("set the busy timeout")?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .attempted("use a write-ahead log")?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .attempted("make commits durable")?;
+    connection
+        .pragma_update(None, "foreign_keys", "ON")
+        .attempted("hold foreign keys")?;
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! What can be asked of the service, in the shapes of the API.
+//! What can be asked for.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,7 @@ pub struct MergeRequest {
 }
 
 /// A workflow, as it is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewWorkflow {
     /// One line about it.

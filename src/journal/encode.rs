@@ -1,0 +1,98 @@
+//! What readers of a stream are told of an event.
+
+use serde_json::{Value, json};
+
+use super::frame::FrameName;
+use crate::clock::rfc3339;
+use crate::dod::item_status;
+use crate::run::{Event, EvidenceId, Recorded, Run};
+use crate::shape::view::{EvidenceView, RunView};
+
+/// The name and JSON of the frame for this event, with the run as it is after it; nothing if readers are not told.
+#[must_use]
+pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
+    let (name, mut body) = match &recorded.event {
+        Event::Created { .. }
+        | Event::AttemptQueued { .. }
+        | Event::Placing { .. }
+        | Event::AttemptStarted { .. }
+        | Event::AttemptEnded { .. }
+        | Event::StartFailed { .. }
+        | Event::Settled { .. }
+        | Event::SettleFailed { .. }
+        | Event::HeadMoved { .. }
+        | Event::MergeStarted { .. } => (FrameName::Status, status(run)),
+        Event::MergeStopped { code, detail } => {
+            let mut body = status(run);
+            body["merge"] = json!({"code": code, "detail": detail});
+            (FrameName::Status, body)
+        }
+        Event::SessionSeen { session_id, model } => (
+            FrameName::Session,
+            json!({"session_id": session_id, "model": model}),
+        ),
+        Event::EvidenceAttached { evidence } => (FrameName::Evidence, proof(run, evidence.id)),
+        Event::EvidenceValidated { evidence, .. } => (FrameName::Validated, proof(run, *evidence)),
+        Event::EvidenceRejected { evidence, .. } => (FrameName::Rejected, proof(run, *evidence)),
+        Event::Merged { commit } => {
+            let mut body = status(run);
+            body["commit"] = json!(commit);
+            (FrameName::Merged, body)
+        }
+        Event::Aborted { preserved } => {
+            let mut body = status(run);
+            body["preserved_commit"] = json!(preserved);
+            (FrameName::Aborted, body)
+        }
+        Event::Restored => (FrameName::Restored, status(run)),
+        Event::Placed
+        | Event::AttemptStarting { .. }
+        | Event::ItemAdded { .. }
+        | Event::AbortStarted
+        | Event::PlaceRemoved { .. } => return None,
+    };
+    body["run_id"] = json!(recorded.run);
+    body["seq"] = json!(recorded.seq);
+    body["at"] = json!(rfc3339(recorded.at));
+    Some((name, body.to_string()))
+}
+
+/// What changes in a run's life, and nothing that does not.
+fn status(run: &Run) -> Value {
+    let view = RunView::of(run, None);
+    json!({
+        "status": view.status,
+        "pid": view.pid,
+        "head": view.head,
+        "failure": view.failure,
+        "exit_code": view.exit_code,
+        "session_id": view.session_id,
+        "usage": view.usage,
+        "cost_usd": view.cost_usd,
+        "started_at": view.started_at,
+        "ended_at": view.ended_at,
+        "merged_at": view.merged_at,
+        "merge_commit": view.merge_commit,
+        "aborted_at": view.aborted_at,
+        "attempt": run.attempt().map(|a| a.number),
+    })
+}
+
+fn proof(run: &Run, id: EvidenceId) -> Value {
+    let Some(evidence) = run.evidence(id) else {
+        return json!({});
+    };
+    let head = run.head.as_ref();
+    let item = run.item(evidence.item_id);
+    let key = item.map(|item| item.spec.key.as_str());
+    json!({
+        "evidence": EvidenceView::of(evidence, key, head),
+        "item": item.map(|item| json!({
+            "id": item.id,
+            "item_key": item.spec.key,
+            "title": item.spec.title,
+            "required": item.spec.required,
+            "status": item_status(item.id, &run.evidence, head),
+        })),
+    })
+}

@@ -1,0 +1,4 @@
+//! The shapes of the API: what can be asked for, and what is shown. Pure; the store and the doors share them.
+
+pub mod request;
+pub mod view;

@@ -1,0 +1,194 @@
+//! Rows of the journal.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use sha2::{Digest, Sha256};
+
+use super::error::{Attempted, StoreError};
+use crate::clock;
+use crate::dod::content::hex;
+use crate::run::event::VERSION;
+use crate::run::{Event, Recorded, RunId};
+
+/// What the first row is chained to.
+const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Appends an event and gives it its place.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn append(connection: &Connection, run: RunId, event: Event) -> Result<Recorded, StoreError> {
+    let previous: Option<String> = connection
+        .prepare_cached("SELECT hash FROM events ORDER BY seq DESC LIMIT 1")
+        .attempted("prepare to read the last event")?
+        .query_row([], |row| row.get(0))
+        .optional()
+        .attempted("read the last event")?;
+    let previous = previous.unwrap_or_else(|| GENESIS.to_owned());
+    let at = clock::now();
+    let body = serde_json::to_string(&event).map_err(|error| StoreError::Unreadable {
+        what: "event",
+        id: run.to_string(),
+        detail: error.to_string(),
+    })?;
+    let name = name(&body);
+    let hash = chained(
+        &previous,
+        &run.to_string(),
+        &name,
+        &clock::rfc3339(at),
+        &body,
+    );
+    connection
+        .prepare_cached(
+            "INSERT INTO events (run_id, name, version, at, body, previous_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .attempted("prepare to append an event")?
+        .execute(params![
+            run.to_string(),
+            name,
+            VERSION,
+            clock::rfc3339(at),
+            body,
+            previous,
+            hash
+        ])
+        .attempted("append an event")?;
+    let seq = u64::try_from(connection.last_insert_rowid()).unwrap_or(0);
+    Ok(Recorded {
+        seq,
+        run,
+        at,
+        event,
+    })
+}
+
+/// The hash that chains a row to the one before: over lengths and contents, so that no two rows can be read as one.
+fn chained(previous: &str, run: &str, name: &str, at: &str, body: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [previous, run, name, at, body] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hex(&hash.finalize())
+}
+
+/// The tag that serde wrote into the body.
+fn name(body: &str) -> String {
+    serde_json::from_str::<serde_json::Value>(body)
+        .ok()
+        .and_then(|value| value["event"].as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// All events of one run, in their order.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn of_run(connection: &Connection, run: RunId) -> Result<Vec<Recorded>, StoreError> {
+    select(
+        connection,
+        "SELECT seq, run_id, at, body FROM events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        params![run.to_string(), 0, i64::MAX],
+    )
+}
+
+/// At most `limit` events of one run after `seq`.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn of_run_after(
+    connection: &Connection,
+    run: RunId,
+    seq: u64,
+    limit: u32,
+) -> Result<Vec<Recorded>, StoreError> {
+    select(
+        connection,
+        "SELECT seq, run_id, at, body FROM events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        params![run.to_string(), seq, limit],
+    )
+}
+
+/// At most `limit` events of all runs after `seq`.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn after(connection: &Connection, seq: u64, limit: u32) -> Result<Vec<Recorded>, StoreError> {
+    select(
+        connection,
+        "SELECT seq, run_id, at, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        params![seq, limit],
+    )
+}
+
+/// The number of the newest event; 0 if there is none.
+///
+/// # Errors
+/// The row cannot be read.
+pub fn last_seq(connection: &Connection) -> Result<u64, StoreError> {
+    connection
+        .query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| {
+            row.get(0)
+        })
+        .attempted("read the number of the newest event")
+}
+
+fn select(
+    connection: &Connection,
+    sql: &'static str,
+    with: impl rusqlite::Params,
+) -> Result<Vec<Recorded>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(sql)
+        .attempted("prepare to read events")?;
+    let rows = statement
+        .query_map(with, raw)
+        .attempted("read events")?
+        .collect::<Result<Vec<_>, _>>()
+        .attempted("read events")?;
+    rows.into_iter().map(recorded).collect()
+}
+
+fn raw(row: &Row<'_>) -> Result<(u64, String, String, String), rusqlite::Error> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn recorded((seq, run, at, body): (u64, String, String, String)) -> Result<Recorded, StoreError> {
+    let unreadable = |detail: String| StoreError::Unreadable {
+        what: "event",
+        id: seq.to_string(),
+        detail,
+    };
+    Ok(Recorded {
+        seq,
+        run: run
+            .parse()
+            .map_err(|e: uuid::Error| unreadable(e.to_string()))?,
+        at: at
+            .parse()
+            .map_err(|e: jiff::Error| unreadable(e.to_string()))?,
+        event: serde_json::from_str(&body).map_err(|e| unreadable(e.to_string()))?,
+    })
+}
+
+/// The number of the first row that is not what was written, if the chain is broken.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn first_broken_link(connection: &Connection) -> Result<Option<u64>, StoreError> {
+    let mut statement = connection
+        .prepare("SELECT seq, run_id, name, at, body, previous_hash, hash FROM events ORDER BY seq")
+        .attempted("prepare to read the chain")?;
+    let mut rows = statement.query([]).attempted("read the chain")?;
+    let mut previous = GENESIS.to_owned();
+    while let Some(row) = rows.next().attempted("read the chain")? {
+        let text = |i| row.get::<_, String>(i).attempted("read the chain");
+        let (run, name, at, body) = (text(1)?, text(2)?, text(3)?, text(4)?);
+        let hash = chained(&previous, &run, &name, &at, &body);
+        if text(5)? != previous || text(6)? != hash {
+            return Ok(Some(row.get(0).attempted("read the chain")?));
+        }
+        previous = hash;
+    }
+    Ok(None)
+}

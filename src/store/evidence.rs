@@ -1,0 +1,126 @@
+//! The projection of items and their evidence.
+
+use rusqlite::{Connection, params};
+
+use super::error::{Attempted, StoreError};
+use crate::clock::rfc3339;
+use crate::dod::{Evidence, Item, Payload, item_status};
+use crate::run::Recorded;
+use crate::run::event::Event;
+use crate::run::state::Run;
+
+/// Writes the rows of items and evidence that follow from `run` as it is after `recorded`.
+pub(super) fn project(
+    connection: &Connection,
+    run: &Run,
+    recorded: &Recorded,
+) -> Result<(), StoreError> {
+    match &recorded.event {
+        Event::Created { items, .. } => {
+            for (position, new) in items.iter().enumerate() {
+                item(connection, run, new, position, recorded)?;
+            }
+        }
+        Event::ItemAdded { item: new } => {
+            item(connection, run, new, run.items.len() - 1, recorded)?;
+        }
+        Event::EvidenceAttached { evidence: new } => evidence(connection, run, new)?,
+        Event::EvidenceValidated { evidence, by } => {
+            connection
+                .execute(
+                    "UPDATE dod_evidence SET validated_at = ?, validated_by = ? WHERE id = ?",
+                    params![rfc3339(recorded.at), by, evidence.to_string()],
+                )
+                .attempted("store a validation")?;
+        }
+        Event::EvidenceRejected {
+            evidence,
+            by,
+            reason,
+        } => {
+            connection
+                .execute(
+                    "UPDATE dod_evidence SET validated_at = NULL, validated_by = NULL, rejected_at = ?, rejected_by = ?, \
+                     reason = ? WHERE id = ?",
+                    params![rfc3339(recorded.at), by, reason, evidence.to_string()],
+                )
+                .attempted("store a rejection")?;
+        }
+        Event::Settled { .. } | Event::HeadMoved { .. } => {}
+        _ => return Ok(()),
+    }
+    statuses(connection, run)
+}
+
+fn item(
+    connection: &Connection,
+    run: &Run,
+    item: &Item,
+    position: usize,
+    recorded: &Recorded,
+) -> Result<(), StoreError> {
+    let accepts: Vec<_> = item.spec.accepts.iter().map(|kind| kind.as_str()).collect();
+    connection
+        .execute(
+            "INSERT INTO dod_items (id, run_id, item_key, title, required, status, accepts_json, validator, position, \
+             created_at) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+            params![
+                item.id.to_string(),
+                run.id.to_string(),
+                item.spec.key,
+                item.spec.title,
+                item.spec.required,
+                serde_json::json!(accepts).to_string(),
+                item.spec.validator.as_str(),
+                position,
+                rfc3339(recorded.at)
+            ],
+        )
+        .attempted("store an item")?;
+    Ok(())
+}
+
+fn evidence(connection: &Connection, run: &Run, evidence: &Evidence) -> Result<(), StoreError> {
+    let (path, url, text) = match &evidence.payload {
+        Payload::Text { text } => (None, None, Some(text)),
+        Payload::File { path, .. } => (Some(path), None, None),
+        Payload::Url { url } => (None, Some(url), None),
+    };
+    connection
+        .execute(
+            "INSERT INTO dod_evidence (id, run_id, item_id, kind, payload_path, payload_url, payload_text, \"commit\", tree, \
+             base_commit, sha256, size, author, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            params![
+                evidence.id.to_string(),
+                run.id.to_string(),
+                evidence.item_id.to_string(),
+                evidence.payload.kind().as_str(),
+                path,
+                url,
+                text,
+                evidence.head.commit.as_str(),
+                evidence.head.tree.as_str(),
+                evidence.base_commit.as_str(),
+                evidence.sha256,
+                evidence.size,
+                evidence.author.as_str(),
+                rfc3339(evidence.created_at)
+            ],
+        )
+        .attempted("store evidence")?;
+    Ok(())
+}
+
+/// The status of an item follows from its evidence and the head, so all of them are written again.
+fn statuses(connection: &Connection, run: &Run) -> Result<(), StoreError> {
+    let mut update = connection
+        .prepare_cached("UPDATE dod_items SET status = ?1 WHERE id = ?2 AND status <> ?1")
+        .attempted("prepare to store the status of an item")?;
+    for item in &run.items {
+        let status = item_status(item.id, &run.evidence, run.head.as_ref());
+        update
+            .execute(params![status.as_str(), item.id.to_string()])
+            .attempted("store the status of an item")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The tables, made and brought up to date: forward only, safe to run again.
+
+use std::sync::LazyLock;
+
+use rusqlite::Connection;
+use rusqlite_migration::{M, Migrations};
+
+use super::error::{Attempted, StoreError};
+
+/// The migrations, in their order. The first five make the five tables of the contract; a new one is added at the end.
+const STEPS: &[&str] = &[
+    include_str!("migrations/0001_workflows.sql"),
+    include_str!("migrations/0002_runs.sql"),
+    include_str!("migrations/0003_worktrees.sql"),
+    include_str!("migrations/0004_dod_items.sql"),
+    include_str!("migrations/0005_dod_evidence.sql"),
+    include_str!("migrations/0006_events.sql"),
+    include_str!("migrations/0007_idempotency.sql"),
+];
+
+static MIGRATIONS: LazyLock<Migrations<'static>> =
+    LazyLock::new(|| Migrations::new(STEPS.iter().map(|sql| M::up(sql)).collect()));
+
+/// The version that this program writes.
+#[must_use]
+pub fn newest() -> usize {
+    STEPS.len()
+}
+
+/// Brings the database to the newest version.
+///
+/// # Errors
+/// A newer program has written it, it is damaged, or a step failed.
+pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    migrate_to(connection, newest())
+}
+
+/// Brings the database to this version; tests stop at older ones.
+///
+/// # Errors
+/// As for [`migrate`].
+pub fn migrate_to(connection: &mut Connection, version: usize) -> Result<(), StoreError> {
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .attempted("read the version of the database")?;
+    let known = i64::try_from(newest()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    MIGRATIONS.to_version(connection, version)?;
+    Ok(())
+}

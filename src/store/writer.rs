@@ -1,0 +1,107 @@
+//! The one thread that writes. What waits together is committed together, and each hears of its own after the commit.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::error::{Attempted, StoreError};
+
+/// The most jobs in one commit: bounds how long the first of them waits.
+const BATCH: usize = 256;
+
+/// Tells a job's owner how the commit went.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Does a job's work and says whether it is to be kept.
+type Job = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    jobs: Sender<Job>,
+}
+
+impl Writer {
+    /// The writer on this connection; its thread ends when the writer is dropped.
+    pub(super) fn start(connection: Connection) -> Writer {
+        let (jobs, inbox) = channel();
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        // Without the thread every write answers `Closed`: the channel's other end is gone.
+        if let Err(error) = thread.spawn(move || serve(connection, &inbox)) {
+            tracing::error!(%error, "the writer of the database could not be started");
+        }
+        Writer { jobs }
+    }
+
+    pub(super) async fn write<T, E, W>(&self, work: W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        W: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let answer = work(tx);
+            let keep = answer.is_ok();
+            let reply: Reply = Box::new(move |committed| {
+                // Nobody listens any more: the request was dropped, and what is stored stays stored.
+                let _ = tell.send(match committed {
+                    Ok(()) => answer,
+                    Err(error) => Err(error.into()),
+                });
+            });
+            (keep, reply)
+        });
+        self.jobs
+            .send(job)
+            .map_err(|_| E::from(StoreError::Closed))?;
+        told.await.unwrap_or_else(|_| {
+            Err(StoreError::NotCommitted("no transaction could be begun".to_owned()).into())
+        })
+    }
+}
+
+fn serve(mut connection: Connection, inbox: &Receiver<Job>) {
+    while let Ok(first) = inbox.recv() {
+        let mut replies = Vec::new();
+        let committed = batch(&mut connection, first, inbox, &mut replies);
+        if let Err(error) = &committed {
+            tracing::error!(%error, "a commit failed");
+        }
+        let failure = committed.err().map(|error| error.to_string());
+        for reply in replies {
+            reply(match &failure {
+                None => Ok(()),
+                Some(why) => Err(StoreError::NotCommitted(why.clone())),
+            });
+        }
+    }
+}
+
+/// One transaction: `first` and what waits behind it, each in a savepoint of its own.
+fn batch(
+    connection: &mut Connection,
+    first: Job,
+    inbox: &Receiver<Job>,
+    replies: &mut Vec<Reply>,
+) -> Result<(), StoreError> {
+    let mut next = Some(first);
+    // If this fails, the job is dropped unheard, and its owner is told that nothing was stored.
+    let mut tx = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .attempted("begin a transaction")?;
+    while let Some(job) = next.take() {
+        let savepoint = tx.savepoint().attempted("set a savepoint")?;
+        let (keep, reply) = job(&savepoint);
+        replies.push(reply);
+        if keep {
+            savepoint.commit().attempted("keep a savepoint")?;
+        } else {
+            // A savepoint that is not kept rolls back.
+            savepoint.finish().attempted("undo a savepoint")?;
+        }
+        if replies.len() < BATCH {
+            next = inbox.try_recv().ok();
+        }
+    }
+    tx.commit().attempted("commit")
+}
