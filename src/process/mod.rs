@@ -1,1 +1,39 @@
-//! (being built)
+//! The agent's process: one supervisor for one attempt, and the server's side of it.
+//!
+//! ```text
+//! server ── start ──> supervisor ── gate ──> agent ──> whatever the agent starts
+//!    │                  │  owns: output, stderr, limits, the stop, the sweep
+//!    │   attach         │  writes: started.json (before the agent's exec), exit.json (after the sweep)
+//!    └──── pidfd, control.sock, records ────┘
+//! ```
+//!
+//! The supervisor outlives the server: whatever kills the server leaves the agent at work, and the next server
+//! finds it again by the attempt's directory alone ([`attach`]). The supervisor's own death ends the agent, and what
+//! is then not known is [`Exit::Unknown`](crate::run::Exit).
+//!
+//! A process is always an [`Identity`], never a bare pid. Deliberately absent: reading the output (a file, followed
+//! elsewhere), any meaning of what the agent prints, cgroups, jails.
+
+mod attach;
+mod control;
+mod durable;
+mod force;
+mod identity;
+mod proc_fs;
+mod records;
+mod start;
+mod supervised;
+mod supervisor;
+mod sweep;
+
+pub use attach::{AttachError, Attachment, attach};
+pub use control::{Status, Unanswered};
+pub use identity::Identity;
+pub use records::{
+    ATTEMPT_MARKER, ExitRecord, Launch, LaunchLimits, RUN_MARKER, RecordError, Refusal, RefusedAt,
+    Started, StopSignal, StopStep,
+};
+pub use start::{StartError, start};
+pub use supervised::{Ended, Killed, Lost, Supervised};
+pub use supervisor::{exec_gate_main, supervise_main};
+pub use sweep::sweep_marked;

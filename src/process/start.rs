@@ -1,0 +1,180 @@
+//! Starting a supervisor and hearing from it whether the agent runs.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use super::records::{Launch, Record, RecordError, Refusal, Started};
+use super::supervised::{Pidfd, Supervised, watch};
+use super::sweep::sweep_attempt;
+
+/// The supervisor's standard error in the attempt's directory.
+const LOG: &str = "supervisor.log";
+/// How long a supervisor has to report. A few milliseconds are usual; a disk may hang.
+const REPORT_BUDGET: Duration = Duration::from_secs(20);
+/// Bytes of the end of [`LOG`] that go into an error.
+const LOG_TAIL: u64 = 1024;
+
+/// What a supervisor tells its starter, once, as a JSON line on its standard output.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Report {
+    /// The agent's program runs.
+    Started(Started),
+    /// It could not be run.
+    Refused(Refusal),
+    /// The supervisor itself could not do its part.
+    Failed(String),
+}
+
+/// Why there is no agent process.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The launch could not be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The supervisor could not be prepared or spawned.
+    #[error("starting the supervisor {}: {source}", binary.display())]
+    Spawn {
+        /// The program.
+        binary: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The agent's program could not be started.
+    #[error("the agent was not started: {0}")]
+    Refused(#[from] Refusal),
+    /// The supervisor could not do its part, or died.
+    #[error("the supervisor did not start the agent: {0}")]
+    Supervisor(String),
+    /// The supervisor was silent for too long, and was ended.
+    #[error("the supervisor said nothing for {} s and was ended", REPORT_BUDGET.as_secs())]
+    Silent,
+}
+
+/// Starts the launch's agent under a supervisor of its own and returns when the agent's program runs.
+///
+/// `binary` is this program; `dir` is the attempt's own directory, made if it is not there and never used twice.
+/// A start that is not waited for to the end goes on: [`attach`](super::attach()) finds it.
+///
+/// # Errors
+/// [`StartError`]; no process of the agent is left then.
+pub async fn start(binary: &Path, dir: &Path, launch: &Launch) -> Result<Supervised, StartError> {
+    let spawn_error = |source| StartError::Spawn {
+        binary: binary.to_owned(),
+        source,
+    };
+    let (paths, record) = ((binary.to_owned(), dir.to_owned()), launch.clone());
+    let mut child =
+        tokio::task::spawn_blocking(move || spawn_supervisor(&paths.0, &paths.1, &record))
+            .await
+            .map_err(|e| spawn_error(e.into()))??;
+    let stdout = child.stdout.take();
+    let pidfd = watch_child(child).map_err(spawn_error)?;
+    let report = async {
+        let mut line = String::new();
+        if let Some(stdout) = stdout {
+            let mut pipe = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout))?;
+            pipe.read_to_string(&mut line).await?;
+        }
+        io::Result::Ok(line)
+    };
+    let Ok(line) = tokio::time::timeout(REPORT_BUDGET, report).await else {
+        // Its gate and its agent go with it, or at the latest with the sweep.
+        let _gone = pidfd_send_signal(pidfd.get_ref(), Signal::KILL);
+        let attempt = launch.attempt;
+        let _swept = tokio::task::spawn_blocking(move || sweep_attempt(attempt)).await;
+        return Err(StartError::Silent);
+    };
+    match serde_json::from_str(&line.map_err(spawn_error)?) {
+        Ok(Report::Started(started)) => Ok(Supervised::new(dir.to_owned(), started, pidfd)),
+        Ok(Report::Refused(refusal)) => Err(StartError::Refused(refusal)),
+        Ok(Report::Failed(why)) => Err(StartError::Supervisor(why)),
+        Err(_) => Err(StartError::Supervisor(log_tail(dir))),
+    }
+}
+
+/// No `pre_exec`, no user id, no folder but `/`: so that std takes `posix_spawn`, which costs the same however large this
+/// process is (a fork of 2 GB takes 82 ms). What else is to be set up, the supervisor does for itself.
+fn spawn_supervisor(binary: &Path, dir: &Path, launch: &Launch) -> Result<Child, StartError> {
+    let spawn_error = |source| StartError::Spawn {
+        binary: binary.to_owned(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(spawn_error)?;
+    launch.write(dir)?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(dir.join(LOG))
+        .map_err(spawn_error)?;
+    #[expect(clippy::disallowed_methods, reason = "supervisors are spawned here")]
+    Command::new(binary)
+        .arg("supervise")
+        .arg(dir)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(spawn_error)
+}
+
+/// The child's pidfd, and a task that takes the child's zombie away when it has ended.
+fn watch_child(mut child: Child) -> io::Result<Arc<Pidfd>> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let opened = pidfd_open(
+        pid.expect("the kernel gives positive pids"),
+        PidfdFlags::empty(),
+    )
+    .map_err(io::Error::from)
+    .and_then(watch);
+    let pidfd = match opened {
+        Ok(pidfd) => pidfd,
+        Err(e) => {
+            // Not to be watched, so not to be left alone either.
+            child.kill()?;
+            child.wait()?;
+            return Err(e);
+        }
+    };
+    let watched = Arc::clone(&pidfd);
+    tokio::spawn(async move {
+        if watched.readable().await.is_ok() {
+            let _reaped = child.try_wait();
+        }
+    });
+    Ok(pidfd)
+}
+
+/// The last words of a supervisor that died without a report.
+fn log_tail(dir: &Path) -> String {
+    let tail = || {
+        let mut file = std::fs::File::open(dir.join(LOG))?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL)))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+        io::Result::Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    };
+    match tail() {
+        Ok(text) if !text.is_empty() => text,
+        Ok(_) | Err(_) => "it ended without a word".to_owned(),
+    }
+}
