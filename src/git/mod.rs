@@ -1,1 +1,34 @@
-//! (being built)
+//! The only `git`.
+//!
+//! Every call goes through [`Repository`]: explicit `--git-dir`, an environment that is built and not
+//! inherited, and a git dir of our own ([`view`]) that borrows the repository's objects and refs but none of
+//! its configuration, hooks or attributes. What an agent writes into the repository's git dir or its worktree
+//! therefore never runs with our rights, and there is no moment between looking at it and using it.
+//!
+//! Only output for machines is read (`-z`, hashes, exit codes). Text for people (stderr) is carried in errors
+//! and never decided upon.
+//!
+//! Deliberately absent: porcelain (`merge`, `worktree add`, `checkout`, `branch`), the network (no fetch, no
+//! push), external filters and merge drivers. Files under Git LFS are therefore pointers in worktrees that we
+//! make, and in what we bring along at a landing.
+
+mod call;
+mod checkouts;
+mod diff;
+mod error;
+mod names;
+mod program;
+mod read;
+mod refs;
+mod repository;
+mod view;
+
+pub use checkouts::{Checkout, Head};
+pub use diff::{ChangedFile, Diff, DiffFormat, FileStat};
+pub use error::Error;
+pub use names::{BadBranch, BranchName, RefName};
+pub use program::{MINIMUM_VERSION, Program, ProgramError, Version};
+pub use refs::{NotMoved, RefEdit};
+pub use repository::{Identity, OpenError, Repository};
+
+pub(crate) use call::{Call, LONG, Output};

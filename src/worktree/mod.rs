@@ -1,1 +1,32 @@
-//! (being built)
+//! The place of a run: a linked worktree on a branch of its own, and removal that loses nothing.
+//!
+//! ```text
+//! create -> (the agent works) -> settle -> … -> preserve -> remove
+//!    ^                                              |
+//!    +------------------- restore ------------------+
+//! ```
+//!
+//! Each step may be run again after a crash in the middle of it. What an agent leaves behind (a rewritten
+//! `.git`, a detached HEAD, a lock, a half-done rebase, an own repository inside) is the normal case here.
+//!
+//! Worktrees are made and removed by plumbing and a few files (gitrepository-layout(5)): git's own
+//! `worktree add` examines every registered worktree, and `worktree remove` fails on much of what agents leave.
+//!
+//! Deliberately absent: who may do this and when (the runner), and ending the agent's processes first.
+
+mod create;
+mod place;
+mod preserve;
+mod remove;
+mod restore;
+mod settle;
+mod snapshot;
+mod trash;
+
+pub use create::{CreateError, create};
+pub use place::Place;
+pub use preserve::{Preserved, preserve};
+pub use remove::{RemoveBranch, remove};
+pub use restore::{RestoreError, restore};
+pub use settle::{Settle, SettleError, Settled, settle};
+pub use trash::empty_trash;

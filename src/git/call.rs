@@ -1,0 +1,411 @@
+//! One call of git: its environment, its limits, its output.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+
+use super::error::Error;
+
+/// For calls that read, or write a few objects and refs: enough for a cold disk under load.
+const SHORT: Duration = Duration::from_secs(120);
+/// For calls that write or read a whole checkout.
+pub(crate) const LONG: Duration = Duration::from_secs(30 * 60);
+/// How long git may take to remove its lock files after TERM, before KILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// The most that is held of one answer: the list of paths of the largest repositories is under 100 MB.
+const MOST_OUTPUT: usize = 256 << 20;
+/// The most that is kept of what git says to people.
+const MOST_STDERR: usize = 16 << 10;
+
+/// The environment of every call; nothing else is inherited. `HOME` and `XDG_*` are absent, so that no file
+/// of the user is read.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    // Messages and formats do not follow the machine's language.
+    ("LC_ALL", "C"),
+    // Neither the system's nor the user's configuration or attributes: they name programs.
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_ATTR_NOSYSTEM", "1"),
+    // Never wait for a person.
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_ASKPASS", "/bin/false"),
+    ("GIT_EDITOR", "/bin/false"),
+    ("GIT_PAGER", "cat"),
+    ("GIT_ADVICE", "0"),
+    // A read does not take locks that the user's own git would stumble over.
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    // `refs/replace/*` would make history look other than it is.
+    ("GIT_NO_REPLACE_OBJECTS", "1"),
+    // Missing objects are an error, never a fetch.
+    ("GIT_NO_LAZY_FETCH", "1"),
+    // Paths are names, never patterns.
+    ("GIT_LITERAL_PATHSPECS", "1"),
+];
+
+/// Configuration pinned on the command line of every call, above whatever a file says.
+const PINNED: &[&str] = &[
+    // No hook runs.
+    "core.hooksPath=/dev/null",
+    // No file system monitor is asked, which is a program.
+    "core.fsmonitor=false",
+    // An index cannot hide files by a list of what was there once.
+    "core.untrackedCache=false",
+    "core.ignoreStat=false",
+    // A worktree of ours is whole.
+    "core.sparseCheckout=false",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    // Housekeeping is the user's: nothing goes on in the background after a call.
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "core.pager=cat",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    // No transport at all.
+    "protocol.allow=never",
+    "submodule.recurse=false",
+    "diff.ignoreSubmodules=all",
+    // An embedded bare repository is not looked into.
+    "safe.bareRepository=explicit",
+    // The user's own git may hold a ref for a moment.
+    "core.filesRefLockTimeout=3000",
+    "core.packedRefsTimeout=5000",
+    // What is written is on disk before the call returns.
+    "core.fsync=all",
+];
+
+/// What a call ended with.
+#[derive(Debug)]
+pub(crate) struct Output {
+    call: String,
+    code: i32,
+    stdout: Vec<u8>,
+    stderr: String,
+    truncated: bool,
+}
+
+impl Output {
+    pub(crate) fn code(&self) -> i32 {
+        self.code
+    }
+
+    pub(crate) fn stdout(&self) -> &[u8] {
+        &self.stdout
+    }
+
+    pub(crate) fn into_stdout(self) -> Vec<u8> {
+        self.stdout
+    }
+
+    /// Only for knowing that something was said.
+    pub(crate) fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
+    pub(crate) fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// The answer as one line of text.
+    pub(crate) fn line(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end_matches(['\n', '\0']).to_owned()
+    }
+
+    /// The answer as an object's hash.
+    pub(crate) fn hash<T: std::str::FromStr>(&self) -> Result<T, Error> {
+        let line = self.line();
+        line.parse().map_err(|_| self.unreadable(&line))
+    }
+
+    /// The fields of an answer with `-z`.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> {
+        let body = self.stdout.strip_suffix(b"\0").unwrap_or(&self.stdout);
+        body.split(|byte| *byte == 0).filter(|_| !self.stdout.is_empty())
+    }
+
+    /// The call failed, though it had no reason that has a name.
+    pub(crate) fn failed(&self) -> Error {
+        Error::Failed {
+            call: self.call.clone(),
+            code: self.code.to_string(),
+            stderr: self.stderr.clone(),
+        }
+    }
+
+    pub(crate) fn unreadable(&self, what: &str) -> Error {
+        Error::Unreadable {
+            call: self.call.clone(),
+            what: what.chars().take(200).collect(),
+        }
+    }
+}
+
+/// A call being put together.
+#[derive(Debug)]
+pub(crate) struct Call {
+    program: PathBuf,
+    before: Vec<OsString>,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    folder: PathBuf,
+    stdin: Vec<u8>,
+    limit: usize,
+    cut: bool,
+    timeout: Duration,
+}
+
+impl Call {
+    /// A call that needs no repository.
+    pub(crate) fn bare(program: &Path, subcommand: &str) -> Call {
+        Call {
+            program: program.to_owned(),
+            before: Vec::new(),
+            args: vec![subcommand.into()],
+            env: Vec::new(),
+            folder: PathBuf::from("/"),
+            stdin: Vec::new(),
+            limit: MOST_OUTPUT,
+            cut: false,
+            timeout: SHORT,
+        }
+    }
+
+    /// A call with this git dir, and no checkout.
+    pub(crate) fn with_git_dir(program: &Path, git_dir: &Path, subcommand: &str) -> Call {
+        let mut call = Call::bare(program, subcommand);
+        call.before.push(joined("--git-dir=", git_dir));
+        git_dir.clone_into(&mut call.folder);
+        call
+    }
+
+    /// The folder that it is run in.
+    pub(crate) fn folder(mut self, folder: &Path) -> Call {
+        folder.clone_into(&mut self.folder);
+        self
+    }
+
+    /// Configuration for this call, above [`PINNED`].
+    pub(crate) fn config(mut self, setting: &str) -> Call {
+        self.before.push("-c".into());
+        self.before.push(setting.into());
+        self
+    }
+
+    /// The files of this checkout, with this index.
+    pub(crate) fn checkout(mut self, work_tree: &Path, index: &Path) -> Call {
+        self.before.push(joined("--work-tree=", work_tree));
+        work_tree.clone_into(&mut self.folder);
+        self.timeout = LONG;
+        self.index(index)
+    }
+
+    /// This index, with no checkout.
+    pub(crate) fn index(mut self, index: &Path) -> Call {
+        self.env.push(("GIT_INDEX_FILE".into(), index.into()));
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Call {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Call {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Call {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub(crate) fn stdin(mut self, bytes: Vec<u8>) -> Call {
+        self.stdin = bytes;
+        self
+    }
+
+    /// Of a longer answer, this many bytes and [`Output::truncated`].
+    pub(crate) fn cut_at(mut self, bytes: usize) -> Call {
+        self.limit = bytes;
+        self.cut = true;
+        self
+    }
+
+    pub(crate) fn timeout(mut self, timeout: Duration) -> Call {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Runs it; anything but exit code 0 is an error.
+    pub(crate) async fn run(self) -> Result<Output, Error> {
+        self.run_expecting(&[0]).await
+    }
+
+    /// Runs it; these exit codes have a meaning for the caller, all others are an error.
+    pub(crate) async fn run_expecting(self, codes: &[i32]) -> Result<Output, Error> {
+        let output = self.run_any().await?;
+        if output.truncated || codes.contains(&output.code) {
+            Ok(output)
+        } else {
+            Err(output.failed())
+        }
+    }
+
+    /// Runs it to its end, whatever its exit code.
+    pub(crate) async fn run_any(self) -> Result<Output, Error> {
+        let call = self.shown();
+        let child = self.command().spawn().map_err(|source| Error::NotStarted {
+            call: call.clone(),
+            source,
+        })?;
+        let mut child = Spawned(child);
+        let finished =
+            tokio::time::timeout(self.timeout, child.talk(self.stdin, self.limit, self.cut)).await;
+        let talk = match finished {
+            Ok(talk) => talk.map_err(|source| Error::NotStarted { call: call.clone(), source })?,
+            Err(_) => {
+                child.stop().await;
+                return Err(Error::TimedOut { call, limit: self.timeout });
+            }
+        };
+        if talk.over && !self.cut {
+            return Err(Error::TooMuch { call, limit: self.limit });
+        }
+        if let (None, false) = (talk.code, talk.over) {
+            let stderr = talk.stderr;
+            return Err(Error::Failed { call, code: "a signal".to_owned(), stderr });
+        }
+        Ok(Output {
+            call,
+            code: talk.code.unwrap_or(-1),
+            stdout: talk.stdout,
+            stderr: talk.stderr,
+            truncated: talk.over,
+        })
+    }
+
+    fn command(&self) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place where git is spawned")]
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .envs(ENVIRONMENT.iter().copied())
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            // git finds its own parts by itself; nothing else is to be found.
+            .env("PATH", self.program.parent().unwrap_or(Path::new("/")))
+            .args(PINNED.iter().flat_map(|setting| ["-c", setting]))
+            .args(&self.before)
+            .args(&self.args)
+            .current_dir(&self.folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C on the server's terminal is not for git.
+            .process_group(0);
+        command
+    }
+
+    fn shown(&self) -> String {
+        let args: Vec<_> = self.args.iter().take(12).map(|arg| arg.to_string_lossy()).collect();
+        format!("git {}", args.join(" "))
+    }
+}
+
+/// `--flag=` and a path that need not be UTF-8.
+fn joined(flag: &str, path: &Path) -> OsString {
+    let mut arg = OsString::from(flag);
+    arg.push(path);
+    arg
+}
+
+/// What was said until the end; `code` is `None` after a signal.
+struct Talk {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+    over: bool,
+}
+
+/// A git that is asked to end when nobody waits for it any more. By TERM, not KILL: git then removes its own
+/// lock files. (This is why tokio's `kill_on_drop` is not used.)
+struct Spawned(Child);
+
+impl Spawned {
+    async fn talk(&mut self, input: Vec<u8>, limit: usize, cut: bool) -> std::io::Result<Talk> {
+        let mut stdin = self.0.stdin.take();
+        let mut stdout = self.0.stdout.take();
+        let mut stderr = self.0.stderr.take();
+        let write = async move {
+            if let Some(stdin) = stdin.as_mut() {
+                // A git that has heard enough closes its end; its exit code tells.
+                let _ = stdin.write_all(&input).await;
+            }
+            drop(stdin);
+        };
+        let ((), out, err) = tokio::join!(
+            write,
+            read_up_to(&mut stdout, limit, !cut),
+            read_up_to(&mut stderr, MOST_STDERR, true),
+        );
+        let ((stdout_bytes, over), (stderr_bytes, _)) = (out?, err?);
+        drop(stdout);
+        let status = self.0.wait().await?;
+        Ok(Talk {
+            code: status.code(),
+            stdout: stdout_bytes,
+            stderr: String::from_utf8_lossy(&stderr_bytes).trim().to_owned(),
+            over,
+        })
+    }
+
+    async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        if tokio::time::timeout(GRACE, self.0.wait()).await.is_err() {
+            self.signal(Signal::KILL);
+            let _ = self.0.wait().await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(pid) = pid {
+            // Gone already is as good.
+            let _ = rustix::process::kill_process_group(pid, signal);
+        }
+    }
+}
+
+impl Drop for Spawned {
+    fn drop(&mut self) {
+        self.signal(Signal::TERM);
+    }
+}
+
+/// Reads up to `limit` bytes and whether there was more. What is beyond is read and dropped if `drain`, so
+/// that the writer can end by itself; else the pipe is closed and the writer ends by that.
+async fn read_up_to<R: AsyncRead + Unpin>(
+    pipe: &mut Option<R>,
+    limit: usize,
+    drain: bool,
+) -> std::io::Result<(Vec<u8>, bool)> {
+    let Some(reader) = pipe.as_mut() else { return Ok((Vec::new(), false)) };
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX);
+    reader.take(most).read_to_end(&mut bytes).await?;
+    let mut rest = [0_u8; 8192];
+    let mut over = false;
+    while bytes.len() >= limit && reader.read(&mut rest).await? > 0 {
+        over = true;
+        if !drain {
+            *pipe = None;
+            break;
+        }
+    }
+    Ok((bytes, over))
+}

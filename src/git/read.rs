@@ -1,0 +1,130 @@
+//! Reading commits and refs. Every answer is a full hash or a closed yes or no.
+
+use super::error::Error;
+use super::names::RefName;
+use super::repository::{Identity, Repository};
+use crate::run::{CommitId, TreeId};
+
+impl Repository {
+    /// The commit that a ref is at; `None` if there is no such ref (or it is not at a commit).
+    ///
+    /// By exact name: `rev-parse` would also find `refs/tags/refs/heads/x` for a missing `refs/heads/x`.
+    pub async fn resolve(&self, name: &RefName) -> Result<Option<CommitId>, Error> {
+        let output = self
+            .call("for-each-ref")
+            .args(["--format=%(objecttype) %(objectname) %(refname)", name.as_str()])
+            .run()
+            .await?;
+        let text = String::from_utf8_lossy(output.stdout()).into_owned();
+        let mut hashes = text.lines().filter_map(|line| {
+            let (hash, found) = line.strip_prefix("commit ")?.split_once(' ')?;
+            (found == name.as_str()).then_some(hash)
+        });
+        hashes.next().map(|hash| hash.parse().map_err(|_| output.unreadable(&text))).transpose()
+    }
+
+    /// Whether there is such a branch.
+    pub async fn branch_exists(&self, name: &RefName) -> Result<bool, Error> {
+        Ok(self.resolve(name).await?.is_some())
+    }
+
+    /// Whether this commit's objects are there at all.
+    pub async fn has_commit(&self, commit: &CommitId) -> Result<bool, Error> {
+        let text = format!("{commit}^{{commit}}");
+        let output = self.call("cat-file").args(["-e", &text]).run_any().await?;
+        Ok(output.code() == 0)
+    }
+
+    /// The tree of a commit.
+    pub async fn tree_of(&self, commit: &CommitId) -> Result<TreeId, Error> {
+        let text = format!("{commit}^{{tree}}");
+        self.call("rev-parse").args(["--verify", "--end-of-options", &text]).run().await?.hash()
+    }
+
+    /// The parents of a commit, first parent first.
+    pub async fn parents_of(&self, commit: &CommitId) -> Result<Vec<CommitId>, Error> {
+        let output = self
+            .call("rev-list")
+            .args(["--parents", "--max-count=1", "--end-of-options", commit.as_str()])
+            .run()
+            .await?;
+        let line = output.line();
+        line.split(' ')
+            .skip(1)
+            .map(|hash| hash.parse().map_err(|_| output.unreadable(&line)))
+            .collect()
+    }
+
+    /// The message of a commit, as it was given.
+    pub async fn message_of(&self, commit: &CommitId) -> Result<String, Error> {
+        let output = self.call("cat-file").args(["commit", commit.as_str()]).run().await?;
+        let text = String::from_utf8_lossy(output.stdout()).into_owned();
+        Ok(text.split_once("\n\n").map(|(_, message)| message.to_owned()).unwrap_or_default())
+    }
+
+    /// Whether `old` is in the history of `new` (a commit is in its own).
+    pub async fn is_ancestor(&self, old: &CommitId, new: &CommitId) -> Result<bool, Error> {
+        let output = self
+            .call("merge-base")
+            .args(["--is-ancestor", old.as_str(), new.as_str()])
+            .run_expecting(&[0, 1])
+            .await?;
+        Ok(output.code() == 0)
+    }
+
+    /// The best common ancestor; `None` if the histories have nothing in common.
+    pub async fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, Error> {
+        let output =
+            self.call("merge-base").args([a.as_str(), b.as_str()]).run_expecting(&[0, 1]).await?;
+        if output.code() == 1 { Ok(None) } else { output.hash().map(Some) }
+    }
+
+    /// The branch to land on where none is named: `master`, `main`, else that of the repository's HEAD.
+    pub async fn default_branch(&self) -> Result<Option<String>, Error> {
+        let path = self.common_dir().join("HEAD");
+        let head = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        let of_head = head.trim().strip_prefix("ref: refs/heads/").unwrap_or_default();
+        for name in ["master", "main", of_head] {
+            if let Ok(branch) = RefName::branch(name)
+                && self.branch_exists(&branch).await?
+            {
+                return Ok(Some(name.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All refs below this prefix (`refs/agent_runner/`), with the object each is at.
+    pub async fn refs_below(&self, prefix: &str) -> Result<Vec<(String, CommitId)>, Error> {
+        let output = self
+            .call("for-each-ref")
+            .args(["--format=%(objectname) %(refname)", "--end-of-options", prefix])
+            .run()
+            .await?;
+        let text = String::from_utf8_lossy(output.stdout()).into_owned();
+        text.lines()
+            .map(|line| {
+                let (hash, name) = line.split_once(' ').ok_or_else(|| output.unreadable(line))?;
+                let commit = hash.parse().map_err(|_| output.unreadable(line))?;
+                Ok((name.to_owned(), commit))
+            })
+            .collect()
+    }
+
+    /// A new commit object, reachable from nothing yet.
+    pub(crate) async fn commit_tree(
+        &self,
+        tree: &TreeId,
+        parents: &[&CommitId],
+        identity: &Identity,
+        message: &str,
+    ) -> Result<CommitId, Error> {
+        let call = self
+            .call("commit-tree")
+            .args(parents.iter().flat_map(|parent| ["-p", parent.as_str()]))
+            .args(["-F", "-", tree.as_str()])
+            // git refuses a NUL in a message.
+            .stdin(message.replace('\0', "").into_bytes());
+        identity.onto(call).run().await?.hash()
+    }
+}

@@ -1,0 +1,114 @@
+//! Writing refs: several at once or none, each only if it is what it was.
+
+use std::path::Path;
+
+use super::error::Error;
+use super::names::RefName;
+use super::repository::Repository;
+use crate::run::CommitId;
+
+/// One change of a ref.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefEdit {
+    /// A ref that must not be there yet.
+    Create(RefName, CommitId),
+    /// From one commit to another.
+    Move {
+        /// Which ref.
+        name: RefName,
+        /// What it must be.
+        from: CommitId,
+        /// What it is then.
+        to: CommitId,
+    },
+    /// To a commit, whatever it was.
+    Set(RefName, CommitId),
+    /// Away, if it is this commit.
+    Delete(RefName, CommitId),
+}
+
+impl RefEdit {
+    fn name(&self) -> &RefName {
+        match self {
+            RefEdit::Create(name, _) | RefEdit::Set(name, _) | RefEdit::Delete(name, _) => name,
+            RefEdit::Move { name, .. } => name,
+        }
+    }
+
+    /// One instruction of `git update-ref --stdin -z`.
+    fn instruction(&self) -> String {
+        match self {
+            RefEdit::Create(name, to) => format!("create {name}\0{to}\0"),
+            RefEdit::Move { name, from, to } => format!("update {name}\0{to}\0{from}\0"),
+            RefEdit::Set(name, to) => format!("update {name}\0{to}\0\0"),
+            RefEdit::Delete(name, from) => format!("delete {name}\0{from}\0"),
+        }
+    }
+
+    /// Whether the ref, being at `now`, lets this change through.
+    fn fits(&self, now: Option<&CommitId>) -> bool {
+        match self {
+            RefEdit::Create(..) => now.is_none(),
+            RefEdit::Move { from, .. } | RefEdit::Delete(_, from) => now == Some(from),
+            RefEdit::Set(..) => true,
+        }
+    }
+}
+
+/// Why refs were not changed. None of them was.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMoved {
+    /// This one was not what it should have been.
+    #[error("{name} is not what it was")]
+    Changed {
+        /// Which ref.
+        name: RefName,
+        /// Where it is now.
+        now: Option<CommitId>,
+    },
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] Error),
+}
+
+impl Repository {
+    /// All of these changes or none; on disk before it returns. `reason` goes into the reflog.
+    pub async fn edit_refs(&self, edits: &[RefEdit], reason: &str) -> Result<(), NotMoved> {
+        let instructions: String = edits.iter().map(RefEdit::instruction).collect();
+        let output = self
+            .call("update-ref")
+            .args(["--no-deref", "-m", reason, "--stdin", "-z"])
+            // For the reflog; a ref has no author.
+            .env("GIT_COMMITTER_NAME", "agent_runner_api")
+            .env("GIT_COMMITTER_EMAIL", "agent_runner_api@localhost")
+            .stdin(instructions.into_bytes())
+            .run_any()
+            .await?;
+        if output.code() == 0 {
+            for edit in edits {
+                self.sync_folder_of(edit.name())?;
+            }
+            return Ok(());
+        }
+        // The reason is in a text for people, so look instead.
+        for edit in edits {
+            let now = self.resolve(edit.name()).await?;
+            if !edit.fits(now.as_ref()) {
+                return Err(NotMoved::Changed { name: edit.name().clone(), now });
+            }
+        }
+        Err(output.failed().into())
+    }
+
+    /// git writes a ref's file to disk, but not the folder that it was renamed into.
+    fn sync_folder_of(&self, name: &RefName) -> Result<(), Error> {
+        let path = self.common_dir().join(name.as_str());
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        match std::fs::File::open(folder) {
+            Ok(folder_file) => folder_file.sync_all().map_err(Error::io("write to disk", folder)),
+            // The last ref of a folder was deleted.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io("open", folder)(error)),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The repository that the service works on.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::Mutex;
+
+use super::call::Call;
+use super::error::Error;
+use super::program::Program;
+use super::view::{self, Settings};
+
+/// Why a folder is not a repository to work on.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is none at this path, or above it.
+    #[error("{} is not a git repository", .0.display())]
+    NotARepository(PathBuf),
+    /// It is one of a kind that is not supported.
+    #[error("the repository {} cannot be used: {why}", path.display())]
+    Unsupported {
+        /// Its git dir.
+        path: PathBuf,
+        /// What kind it is.
+        why: &'static str,
+    },
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] Error),
+}
+
+/// Who a commit of the service is by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The email address.
+    pub email: String,
+}
+
+impl Identity {
+    /// git refuses an empty name and cuts `<`, `>` and newlines: so that no name makes a commit fail.
+    fn clean(text: &str) -> String {
+        let kept: String =
+            text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).collect();
+        let trimmed = kept.trim_matches(|c: char| c.is_whitespace() || ".,:;\"'\\".contains(c));
+        if trimmed.is_empty() { "agent_runner_api".to_owned() } else { trimmed.to_owned() }
+    }
+
+    pub(crate) fn onto(&self, call: Call) -> Call {
+        let (name, email) = (Identity::clean(&self.name), Identity::clean(&self.email));
+        call.env("GIT_AUTHOR_NAME", &name)
+            .env("GIT_AUTHOR_EMAIL", &email)
+            .env("GIT_COMMITTER_NAME", &name)
+            .env("GIT_COMMITTER_EMAIL", &email)
+    }
+}
+
+/// A repository, opened once; where its git dir is was found at the start and is never looked for again.
+#[derive(Debug)]
+pub struct Repository {
+    program: Program,
+    common_dir: PathBuf,
+    view: PathBuf,
+    main_checkout: Option<PathBuf>,
+    /// Held while a worktree is made or removed: one at a time.
+    pub(crate) places: Mutex<()>,
+    /// Held while a base branch and its checkouts are moved: in the order in which they landed.
+    pub(crate) landing: Mutex<()>,
+}
+
+impl Repository {
+    /// The repository that `root` is in (a checkout, a folder of it, or a bare repository).
+    ///
+    /// `view` is a folder that belongs to the service alone and outside of what agents may write: our own git
+    /// dir is made there (see [`view`](super::view)).
+    pub async fn open(program: Program, root: &Path, view: &Path) -> Result<Repository, OpenError> {
+        let not_one = || OpenError::NotARepository(root.to_owned());
+        let root = root.canonicalize().map_err(|_| not_one())?;
+        let output = Call::bare(program.path(), "rev-parse")
+            .folder(&root)
+            // The operator names this folder: whose it is, and that it is bare, are as meant.
+            .config("safe.directory=*")
+            .config("safe.bareRepository=all")
+            .args(["--path-format=absolute", "--git-common-dir"])
+            .run_any()
+            .await?;
+        if output.code() != 0 {
+            return Err(not_one());
+        }
+        let common_dir = PathBuf::from(output.line()).canonicalize().map_err(|_| not_one())?;
+        let settings = Settings::load(&program, &common_dir).await?;
+        if let Some(why) = settings.unsupported {
+            return Err(OpenError::Unsupported { path: common_dir, why });
+        }
+        std::fs::create_dir_all(view).map_err(Error::io("create", view))?;
+        let view = view.canonicalize().map_err(Error::io("find", view))?;
+        view::make(&view, &common_dir, &settings)?;
+        let main_checkout = match (&settings.work_tree, settings.bare) {
+            (Some(path), _) => path.canonicalize().ok(),
+            (None, true) => None,
+            (None, false) => common_dir.parent().map(Path::to_owned),
+        };
+        Ok(Repository {
+            program,
+            common_dir,
+            view,
+            main_checkout,
+            places: Mutex::new(()),
+            landing: Mutex::new(()),
+        })
+    }
+
+    /// The git dir that all its worktrees share.
+    #[must_use]
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// Where the main checkout is; `None` if the repository is bare.
+    #[must_use]
+    pub fn main_checkout(&self) -> Option<&Path> {
+        self.main_checkout.as_deref()
+    }
+
+    /// The git program.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// A call on the objects and refs of this repository.
+    pub(crate) fn call(&self, subcommand: &str) -> Call {
+        Call::with_git_dir(self.program.path(), &self.view, subcommand)
+    }
+
+    /// A path for a file that lives as long as an operation: an index of our own.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.view.join(format!("scratch-{}", uuid::Uuid::now_v7().simple()))
+    }
+
+    /// A note of our own that outlives us.
+    pub(crate) fn note(&self, name: &str) -> PathBuf {
+        self.view.join(name)
+    }
+
+    /// Writes to disk all that was written to the repository's file system.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        let objects = self.common_dir.join("objects");
+        let folder = std::fs::File::open(&objects).map_err(Error::io("open", &objects))?;
+        rustix::fs::syncfs(&folder)
+            .map_err(|errno| Error::io("write to disk", &objects)(errno.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_too_strange_for_a_commit() {
+        assert_eq!(Identity::clean("Ann <ann@x>\n"), "Ann ann@x");
+        assert_eq!(Identity::clean(" <>\n"), "agent_runner_api");
+        assert_eq!(Identity::clean("..."), "agent_runner_api");
+    }
+}

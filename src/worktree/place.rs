@@ -1,0 +1,127 @@
+//! Where a worktree is: its folder, its branch, and its git dir as seen from the repository.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::git::{BranchName, Error, Repository};
+
+/// The folder, below the root of the worktrees, for what is being deleted: on the same file system, so that
+/// it is a rename.
+const TRASH: &str = ".trash";
+
+/// git's own sign that a worktree is being made: `git worktree prune` leaves it alone, and so we know that a
+/// crash came in between.
+const UNFINISHED: &str = "locked";
+
+/// A worktree, there or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    root: PathBuf,
+    branch: BranchName,
+}
+
+impl Place {
+    /// For this branch, below the root of all worktrees (an absolute path).
+    #[must_use]
+    pub fn new(root: &Path, branch: &BranchName) -> Place {
+        Place { root: root.to_owned(), branch: branch.clone() }
+    }
+
+    /// The folder with the files.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.root.join(self.branch.folder())
+    }
+
+    /// The branch of the run.
+    #[must_use]
+    pub fn branch(&self) -> &BranchName {
+        &self.branch
+    }
+
+    /// The folder for what is being deleted.
+    #[must_use]
+    pub fn trash(&self) -> PathBuf {
+        self.root.join(TRASH)
+    }
+
+    /// A path in the trash that nothing has.
+    pub(super) fn trash_slot(&self) -> Result<PathBuf, Error> {
+        let trash = self.trash();
+        std::fs::create_dir_all(&trash).map_err(Error::io("create", &trash))?;
+        Ok(trash.join(uuid::Uuid::now_v7().simple().to_string()))
+    }
+
+    /// Its git dir in the repository. From the path alone, so that no file has to be believed for it.
+    pub(super) fn admin(&self, repo: &Repository) -> PathBuf {
+        let hash = Sha256::digest(self.path().as_os_str().as_bytes());
+        let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let id = format!("{}.{short}", self.branch.folder());
+        repo.common_dir().join("worktrees").join(id)
+    }
+
+    /// Whether its files are there: a folder, and not a link to one.
+    pub(super) fn is_there(&self) -> bool {
+        self.path().symlink_metadata().is_ok_and(|meta| meta.is_dir())
+    }
+
+    /// Registers it: the git dir that git finds from the folder, unfinished until [`Place::finish`].
+    pub(super) fn register(&self, repo: &Repository) -> Result<(), Error> {
+        let admin = self.admin(repo);
+        std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
+        write(&admin.join(UNFINISHED), b"initializing\n")?;
+        self.connect(repo)?;
+        self.put_on_branch(repo)
+    }
+
+    /// Marks it as whole.
+    pub(super) fn finish(&self, repo: &Repository) -> Result<(), Error> {
+        let mark = self.admin(repo).join(UNFINISHED);
+        std::fs::remove_file(&mark).map_err(Error::io("remove", mark))
+    }
+
+    /// Whether a crash came while it was made.
+    pub(super) fn is_unfinished(&self, repo: &Repository) -> bool {
+        std::fs::read(self.admin(repo).join(UNFINISHED))
+            .is_ok_and(|text| text.starts_with(b"initializing"))
+    }
+
+    /// The three files that lead from the folder to the git dir, to the common dir, and back. Whatever an
+    /// agent made of them is replaced.
+    pub(super) fn connect(&self, repo: &Repository) -> Result<(), Error> {
+        let admin = self.admin(repo);
+        std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
+        let dot_git = self.path().join(".git");
+        write(&admin.join("commondir"), b"../..\n")?;
+        write(&admin.join("gitdir"), &line(&[dot_git.as_os_str()]))?;
+        write(&dot_git, &line(&[OsStr::new("gitdir: "), admin.as_os_str()]))
+    }
+
+    /// HEAD is on the run's branch.
+    pub(super) fn put_on_branch(&self, repo: &Repository) -> Result<(), Error> {
+        let head = format!("ref: {}\n", self.branch.to_ref());
+        write(&self.admin(repo).join("HEAD"), head.as_bytes())
+    }
+}
+
+fn line(parts: &[&OsStr]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.as_bytes()).copied().collect();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Writes a file in one step; a link in its place is replaced and not followed.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    if std::fs::read(path).is_ok_and(|old| old == bytes)
+        && path.symlink_metadata().is_ok_and(|meta| meta.is_file())
+    {
+        return Ok(());
+    }
+    let name = uuid::Uuid::now_v7().simple().to_string();
+    let aside = path.with_file_name(format!(".new-{name}"));
+    std::fs::write(&aside, bytes).map_err(Error::io("write", &aside))?;
+    std::fs::rename(&aside, path).map_err(Error::io("rename to", path))
+}
