@@ -1,0 +1,198 @@
+//! Flags, environment and file, in one place.
+//!
+//! Every setting is one line of [`SETTINGS`]: its flag, its environment variable, its key in the TOML file, the text
+//! of `--help` and the table of [`reference()`] are all made from that line, so that none can lack another.
+//! Precedence: defaults < file < environment < flags. This is also the only place that reads the environment; what
+//! else wants to know it gets [`Surroundings::environment`].
+//!
+//! Deliberately absent: settings of a workflow or of a run (they are in the database and in requests), and changing
+//! a setting while the server runs.
+
+mod args;
+mod error;
+mod file;
+mod layers;
+mod machine;
+mod print;
+mod reference;
+mod settings;
+mod surroundings;
+mod value;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use args::ServerArgs;
+pub use error::ConfigError;
+pub use layers::{Layers, Source};
+pub use print::effective;
+pub use reference::reference;
+pub use settings::{SETTINGS, Setting};
+pub use surroundings::Surroundings;
+
+use crate::run::Limits;
+
+/// The environment variable with the URL of the server that the commands talk to. No setting of the server.
+pub const SERVER_ENV: &str = "AGENT_RUNNER_SERVER";
+
+/// The environment variable that names the configuration file.
+pub const CONFIG_ENV: &str = "AGENT_RUNNER_CONFIG";
+
+/// The settings of a server, all of them decided. Paths are absolute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// The address to listen on: a loopback address.
+    pub bind: IpAddr,
+    /// The SQLite database.
+    pub db: PathBuf,
+    /// The repository that the runs work on.
+    pub repo_root: PathBuf,
+    /// The folder of the runs' worktrees.
+    pub worktrees_root: PathBuf,
+    /// The folder of the runs' output files and of the evidence store.
+    pub state_root: PathBuf,
+    /// The branch to land on; `None` is the repository's default branch.
+    pub base_branch: Option<String>,
+    /// How many agents may work at a time, at least 1.
+    pub max_running: usize,
+    /// The limits of runs that name none of their own.
+    pub limits: Limits,
+    /// How long an agent may take to end after it was asked to.
+    pub stop_grace: Duration,
+    /// The program of Claude Code: a name looked for on PATH, or a path.
+    pub claude: PathBuf,
+    /// Whether runs are carried by the stub instead of an agent.
+    pub stub: bool,
+    /// Who the service's own commits are by.
+    pub identity: Identity,
+    /// Whether a run's branch stays after its merge.
+    pub keep_branch: bool,
+    /// For how many days preserved work of removed worktrees is kept.
+    pub preserved_keep_days: u32,
+    /// Origins of web pages that may call the API, besides the server's own.
+    pub allowed_origins: Vec<String>,
+    /// Where `issue.body` of prompt templates comes from.
+    pub issues: Issues,
+    /// What the server says about itself.
+    pub log: Log,
+}
+
+/// Author and committer of the service's own commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+/// Where `issue.body` of prompt templates comes from. With neither, the body is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Issues {
+    /// A pattern of files below the repository; `{issue_id}` stands for the id. The first match in order is read.
+    pub glob: Option<String>,
+    /// A program and its arguments that prints the body; `{issue_id}` stands for the id. Goes before `glob`.
+    pub command: Option<Vec<String>>,
+}
+
+/// What the server says about itself, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// A level (`info`) or directives of tracing's `EnvFilter` (`info,agent_runner_api::git=debug`).
+    pub level: String,
+    /// Lines for people or for programs.
+    pub format: LogFormat,
+}
+
+/// How a line of the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Decides all settings from flags, environment and file.
+    ///
+    /// Reads the file, and asks the file system whether `repo_root` is a link; changes nothing.
+    pub fn load(args: &ServerArgs, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+        Config::from_layers(&Layers::load(args, surroundings)?, surroundings)
+    }
+
+    /// Decides all settings from layers that were gathered before.
+    pub fn from_layers(layers: &Layers, around: &Surroundings) -> Result<Config, ConfigError> {
+        let absolute = |path: PathBuf| value::absolute(&around.current_dir, &path);
+        let db = absolute(layers.required("db", value::path)?);
+        let repo_root = value::resolved(absolute(layers.required("repo_root", value::path)?));
+        let worktrees_root = match layers.optional("worktrees_root", value::path)? {
+            Some(path) => absolute(path),
+            None => beside(&repo_root)?,
+        };
+        let state_root = match layers.optional("state_root", value::path)? {
+            Some(path) => absolute(path),
+            None => with_suffix(&db, "-files"),
+        };
+        let max_running = match layers.optional("max_running", value::at_least_one)? {
+            Some(count) => count,
+            None => machine::default_max_running(around.cores, around.available_memory),
+        };
+        Ok(Config {
+            port: layers.required("port", value::parsed::<u16>)?,
+            bind: layers.required("bind", value::loopback)?,
+            db,
+            repo_root,
+            worktrees_root,
+            state_root,
+            base_branch: layers.optional("base_branch", value::text)?,
+            max_running,
+            limits: Limits {
+                timeout_s: layers.optional("limits.timeout_s", value::at_least_one)?,
+                idle_timeout_s: layers.optional("limits.idle_timeout_s", value::at_least_one)?,
+                max_cost_usd: layers.optional("limits.max_cost_usd", value::dollars)?,
+                max_turns: layers.optional("limits.max_turns", value::at_least_one)?,
+                max_output_bytes: layers.optional("limits.max_output_bytes", value::bytes)?,
+            },
+            stop_grace: Duration::from_secs(layers.required("stop_grace_s", value::parsed::<u64>)?),
+            claude: layers.required("claude", |raw| value::program(&around.current_dir, raw))?,
+            stub: layers.required("stub", value::boolean)?,
+            identity: Identity {
+                name: layers.required("identity.name", value::identity)?,
+                email: layers.required("identity.email", value::identity)?,
+            },
+            keep_branch: layers.required("keep_branch", value::boolean)?,
+            preserved_keep_days: layers.required("preserved_keep_days", value::parsed::<u32>)?,
+            allowed_origins: layers
+                .optional("allowed_origins", value::origins)?
+                .unwrap_or_default(),
+            issues: Issues {
+                glob: layers.optional("issues.glob", value::text)?,
+                command: layers.optional("issues.command", value::words)?,
+            },
+            log: Log {
+                level: layers.required("log.level", value::log_level)?,
+                format: layers.required("log.format", value::log_format)?,
+            },
+        })
+    }
+}
+
+/// `<repo root>/../<repo name>-worktrees`.
+fn beside(repo_root: &Path) -> Result<PathBuf, ConfigError> {
+    match repo_root.file_name() {
+        Some(_) => Ok(with_suffix(repo_root, "-worktrees")),
+        None => Err(ConfigError::NoPlaceForWorktrees {
+            repo_root: repo_root.to_owned(),
+        }),
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(suffix);
+    PathBuf::from(whole)
+}

@@ -1,0 +1,63 @@
+//! The settings in force, as a file that would give the same ones.
+
+use std::fmt::Write as _;
+
+use super::settings::SETTINGS;
+use super::{Config, Layers, LogFormat};
+
+/// The settings in force as TOML, each with a comment that says where it came from. Settings without a value are
+/// comments altogether.
+#[must_use]
+pub fn effective(config: &Config, layers: &Layers) -> String {
+    let mut out = String::new();
+    if let Some(path) = layers.file() {
+        let _ = writeln!(out, "# file: {}", path.display());
+    }
+    for setting in SETTINGS {
+        let source = layers.source(setting.key);
+        let _ = match value(config, setting.key) {
+            Some(value) => writeln!(out, "{} = {value} # {source}", setting.key),
+            None => writeln!(out, "# {} is not set", setting.key),
+        };
+    }
+    out
+}
+
+/// A setting's value as TOML.
+fn value(config: &Config, key: &str) -> Option<toml::Value> {
+    let path = |path: &std::path::Path| toml::Value::from(path.to_string_lossy().into_owned());
+    let number = |number: u64| toml::Value::from(i64::try_from(number).unwrap_or(i64::MAX));
+    let list = |list: &Vec<String>| toml::Value::from(list.clone());
+    let limits = &config.limits;
+    Some(match key {
+        "port" => toml::Value::from(i64::from(config.port)),
+        "bind" => config.bind.to_string().into(),
+        "db" => path(&config.db),
+        "repo_root" => path(&config.repo_root),
+        "worktrees_root" => path(&config.worktrees_root),
+        "state_root" => path(&config.state_root),
+        "base_branch" => config.base_branch.clone()?.into(),
+        "max_running" => number(config.max_running as u64),
+        "limits.timeout_s" => number(limits.timeout_s?),
+        "limits.idle_timeout_s" => number(limits.idle_timeout_s?),
+        "limits.max_cost_usd" => limits.max_cost_usd?.into(),
+        "limits.max_turns" => number(limits.max_turns?.into()),
+        "limits.max_output_bytes" => number(limits.max_output_bytes?),
+        "stop_grace_s" => number(config.stop_grace.as_secs()),
+        "claude" => path(&config.claude),
+        "stub" => config.stub.into(),
+        "identity.name" => config.identity.name.clone().into(),
+        "identity.email" => config.identity.email.clone().into(),
+        "keep_branch" => config.keep_branch.into(),
+        "preserved_keep_days" => number(config.preserved_keep_days.into()),
+        "allowed_origins" => list(&config.allowed_origins),
+        "issues.glob" => config.issues.glob.clone()?.into(),
+        "issues.command" => list(config.issues.command.as_ref()?),
+        "log.level" => config.log.level.clone().into(),
+        "log.format" => match config.log.format {
+            LogFormat::Text => "text".into(),
+            LogFormat::Json => "json".into(),
+        },
+        _ => return None,
+    })
+}
