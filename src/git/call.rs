@@ -113,7 +113,9 @@ impl Output {
 
     /// The answer as one line of text.
     pub(crate) fn line(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).trim_end_matches(['\n', '\0']).to_owned()
+        String::from_utf8_lossy(&self.stdout)
+            .trim_end_matches(['\n', '\0'])
+            .to_owned()
     }
 
     /// The answer as an object's hash.
@@ -125,7 +127,8 @@ impl Output {
     /// The fields of an answer with `-z`.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> {
         let body = self.stdout.strip_suffix(b"\0").unwrap_or(&self.stdout);
-        body.split(|byte| *byte == 0).filter(|_| !self.stdout.is_empty())
+        body.split(|byte| *byte == 0)
+            .filter(|_| !self.stdout.is_empty())
     }
 
     /// The call failed, though it had no reason that has a name.
@@ -221,7 +224,8 @@ impl Call {
     }
 
     pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Call {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
@@ -268,18 +272,31 @@ impl Call {
         let finished =
             tokio::time::timeout(self.timeout, child.talk(self.stdin, self.limit, self.cut)).await;
         let talk = match finished {
-            Ok(talk) => talk.map_err(|source| Error::NotStarted { call: call.clone(), source })?,
+            Ok(talk) => talk.map_err(|source| Error::NotStarted {
+                call: call.clone(),
+                source,
+            })?,
             Err(_) => {
                 child.stop().await;
-                return Err(Error::TimedOut { call, limit: self.timeout });
+                return Err(Error::TimedOut {
+                    call,
+                    limit: self.timeout,
+                });
             }
         };
         if talk.over && !self.cut {
-            return Err(Error::TooMuch { call, limit: self.limit });
+            return Err(Error::TooMuch {
+                call,
+                limit: self.limit,
+            });
         }
         if let (None, false) = (talk.code, talk.over) {
             let stderr = talk.stderr;
-            return Err(Error::Failed { call, code: "a signal".to_owned(), stderr });
+            return Err(Error::Failed {
+                call,
+                code: "a signal".to_owned(),
+                stderr,
+            });
         }
         Ok(Output {
             call,
@@ -291,7 +308,10 @@ impl Call {
     }
 
     fn command(&self) -> Command {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place where git is spawned")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place where git is spawned"
+        )]
         let mut command = Command::new(&self.program);
         command
             .env_clear()
@@ -312,7 +332,12 @@ impl Call {
     }
 
     fn shown(&self) -> String {
-        let args: Vec<_> = self.args.iter().take(12).map(|arg| arg.to_string_lossy()).collect();
+        let args: Vec<_> = self
+            .args
+            .iter()
+            .take(12)
+            .map(|arg| arg.to_string_lossy())
+            .collect();
         format!("git {}", args.join(" "))
     }
 }
@@ -373,7 +398,10 @@ impl Spawned {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let pid = self
+            .0
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         if let Some(pid) = pid {
             // Gone already is as good.
             let _ = rustix::process::kill_process_group(pid, signal);
@@ -394,7 +422,9 @@ async fn read_up_to<R: AsyncRead + Unpin>(
     limit: usize,
     drain: bool,
 ) -> std::io::Result<(Vec<u8>, bool)> {
-    let Some(reader) = pipe.as_mut() else { return Ok((Vec::new(), false)) };
+    let Some(reader) = pipe.as_mut() else {
+        return Ok((Vec::new(), false));
+    };
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX);
     reader.take(most).read_to_end(&mut bytes).await?;

@@ -74,16 +74,29 @@ impl Repository {
         match format {
             DiffFormat::Patch => {
                 let args = ["-p", "--no-color", "--find-renames", "--full-index"];
-                let output = self.diff_tree(&args, base, head, Some(LONGEST_PATCH)).await?;
+                let output = self
+                    .diff_tree(&args, base, head, Some(LONGEST_PATCH))
+                    .await?;
                 let truncated = output.truncated();
-                Ok(Diff::Patch { text: output.into_stdout(), truncated })
+                Ok(Diff::Patch {
+                    text: output.into_stdout(),
+                    truncated,
+                })
             }
             DiffFormat::Stat => {
-                let output = self.diff_tree(&["-z", "--numstat"], base, head, None).await?;
-                output.fields().map(|field| stat(&output, field)).collect::<Result<_, _>>().map(Diff::Stat)
+                let output = self
+                    .diff_tree(&["-z", "--numstat"], base, head, None)
+                    .await?;
+                output
+                    .fields()
+                    .map(|field| stat(&output, field))
+                    .collect::<Result<_, _>>()
+                    .map(Diff::Stat)
             }
             DiffFormat::Files => {
-                let output = self.diff_tree(&["-z", "--name-status"], base, head, None).await?;
+                let output = self
+                    .diff_tree(&["-z", "--name-status"], base, head, None)
+                    .await?;
                 let fields: Vec<_> = output.fields().collect();
                 Ok(Diff::Files(fields.chunks_exact(2).map(changed).collect()))
             }
@@ -113,9 +126,11 @@ impl Repository {
 fn stat(output: &Output, field: &[u8]) -> Result<FileStat, Error> {
     let mut parts = field.splitn(3, |byte| *byte == b'\t').map(lossy);
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(added), Some(removed), Some(path)) => {
-            Ok(FileStat { path, added: added.parse().ok(), removed: removed.parse().ok() })
-        }
+        (Some(added), Some(removed), Some(path)) => Ok(FileStat {
+            path,
+            added: added.parse().ok(),
+            removed: removed.parse().ok(),
+        }),
         _ => Err(output.unreadable(&lossy(field))),
     }
 }
@@ -128,7 +143,10 @@ fn changed(pair: &[&[u8]]) -> ChangedFile {
         Some(b'T') => "type_changed",
         _ => "modified",
     };
-    ChangedFile { path: lossy(pair[1]), change }
+    ChangedFile {
+        path: lossy(pair[1]),
+        change,
+    }
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -31,4 +31,5 @@ pub use program::{MINIMUM_VERSION, Program, ProgramError, Version};
 pub use refs::{NotMoved, RefEdit};
 pub use repository::{Identity, OpenError, Repository};
 
-pub(crate) use call::{Call, LONG, Output};
+pub(crate) use call::{Call, LONG};
+pub(crate) use checkouts::{checked_out_at, read_head};

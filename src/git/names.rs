@@ -94,7 +94,11 @@ fn slug(text: &str) -> String {
         slug.truncate(whole_words.unwrap_or(SLUG));
     }
     let slug = slug.trim_matches('-');
-    if slug.is_empty() { "run".to_owned() } else { slug.to_owned() }
+    if slug.is_empty() {
+        "run".to_owned()
+    } else {
+        slug.to_owned()
+    }
 }
 
 /// The text is not the name of a branch (git-check-ref-format(1)).
@@ -126,7 +130,9 @@ impl RefName {
     #[must_use]
     pub fn leftover(branch: &BranchName, tip: &CommitId) -> RefName {
         let short = &tip.as_str()[..12];
-        RefName(format!("refs/agent_runner/preserved/leftover/{branch}/{short}"))
+        RefName(format!(
+            "refs/agent_runner/preserved/leftover/{branch}/{short}"
+        ))
     }
 
     /// What keeps a candidate from being collected.
@@ -166,9 +172,9 @@ fn well_formed(name: &str) -> bool {
         && !name.contains("..")
         && !name.contains("@{")
         && !name.contains(bad)
-        && name.split('/').all(|part| {
-            !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock")
-        })
+        && name
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"))
 }
 
 #[cfg(test)]
@@ -184,7 +190,10 @@ mod tests {
     #[test]
     fn a_branch_is_named_after_what_it_is_for() {
         let name = |text: &str| BranchName::new(text, run()).as_str().to_owned();
-        assert_eq!(name("ISSUE-42: Fix the login!"), "auto/issue-42-fix-the-login-456789ab");
+        assert_eq!(
+            name("ISSUE-42: Fix the login!"),
+            "auto/issue-42-fix-the-login-456789ab"
+        );
         assert_eq!(name(""), "auto/run-456789ab");
         assert_eq!(name("../../etc/passwd"), "auto/etc-passwd-456789ab");
         assert_eq!(name("--upload-pack=x"), "auto/upload-pack-x-456789ab");
@@ -193,7 +202,10 @@ mod tests {
             name("please rewrite the whole of the authentication layer"),
             "auto/please-rewrite-the-whole-of-the-456789ab"
         );
-        assert_eq!(name(&"x".repeat(99)), format!("auto/{}-456789ab", "x".repeat(40)));
+        assert_eq!(
+            name(&"x".repeat(99)),
+            format!("auto/{}-456789ab", "x".repeat(40))
+        );
     }
 
     #[test]
@@ -202,8 +214,24 @@ mod tests {
             assert!(RefName::branch(good).is_ok(), "{good}");
         }
         let bad = [
-            "", "-x", "--output=x", "a..b", "a b", "a~1", "x.lock", "a/.b", "/a", "a/", "a//b", "@",
-            "HEAD", "x@{1}", "a:b", "a\\b", "a\nb", "refs/heads/../x",
+            "",
+            "-x",
+            "--output=x",
+            "a..b",
+            "a b",
+            "a~1",
+            "x.lock",
+            "a/.b",
+            "/a",
+            "a/",
+            "a//b",
+            "@",
+            "HEAD",
+            "x@{1}",
+            "a:b",
+            "a\\b",
+            "a\nb",
+            "refs/heads/../x",
         ];
         for bad in bad {
             assert!(RefName::branch(bad).is_err(), "{bad}");

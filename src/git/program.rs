@@ -25,7 +25,10 @@ impl Version {
     fn parse(text: &str) -> Option<Version> {
         let numbers = text.strip_prefix("git version ")?;
         let mut parts = numbers.split(|c: char| !c.is_ascii_digit());
-        Some(Version(parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        Some(Version(
+            parts.next()?.parse().ok()?,
+            parts.next()?.parse().ok()?,
+        ))
     }
 }
 
@@ -103,7 +106,10 @@ mod tests {
     #[test]
     fn versions_are_read_from_what_gits_say() {
         assert_eq!(Version::parse("git version 2.47.3"), Some(Version(2, 47)));
-        assert_eq!(Version::parse("git version 2.39.5 (Apple Git-154)"), Some(Version(2, 39)));
+        assert_eq!(
+            Version::parse("git version 2.39.5 (Apple Git-154)"),
+            Some(Version(2, 39))
+        );
         assert_eq!(Version::parse("git version 3.0.rc1"), Some(Version(3, 0)));
         assert_eq!(Version::parse("hg 6.1"), None);
         assert!(Version(2, 9) < MINIMUM_VERSION);

@@ -12,7 +12,10 @@ impl Repository {
     pub async fn resolve(&self, name: &RefName) -> Result<Option<CommitId>, Error> {
         let output = self
             .call("for-each-ref")
-            .args(["--format=%(objecttype) %(objectname) %(refname)", name.as_str()])
+            .args([
+                "--format=%(objecttype) %(objectname) %(refname)",
+                name.as_str(),
+            ])
             .run()
             .await?;
         let text = String::from_utf8_lossy(output.stdout()).into_owned();
@@ -20,7 +23,10 @@ impl Repository {
             let (hash, found) = line.strip_prefix("commit ")?.split_once(' ')?;
             (found == name.as_str()).then_some(hash)
         });
-        hashes.next().map(|hash| hash.parse().map_err(|_| output.unreadable(&text))).transpose()
+        hashes
+            .next()
+            .map(|hash| hash.parse().map_err(|_| output.unreadable(&text)))
+            .transpose()
     }
 
     /// Whether there is such a branch.
@@ -38,14 +44,23 @@ impl Repository {
     /// The tree of a commit.
     pub async fn tree_of(&self, commit: &CommitId) -> Result<TreeId, Error> {
         let text = format!("{commit}^{{tree}}");
-        self.call("rev-parse").args(["--verify", "--end-of-options", &text]).run().await?.hash()
+        self.call("rev-parse")
+            .args(["--verify", "--end-of-options", &text])
+            .run()
+            .await?
+            .hash()
     }
 
     /// The parents of a commit, first parent first.
     pub async fn parents_of(&self, commit: &CommitId) -> Result<Vec<CommitId>, Error> {
         let output = self
             .call("rev-list")
-            .args(["--parents", "--max-count=1", "--end-of-options", commit.as_str()])
+            .args([
+                "--parents",
+                "--max-count=1",
+                "--end-of-options",
+                commit.as_str(),
+            ])
             .run()
             .await?;
         let line = output.line();
@@ -57,9 +72,16 @@ impl Repository {
 
     /// The message of a commit, as it was given.
     pub async fn message_of(&self, commit: &CommitId) -> Result<String, Error> {
-        let output = self.call("cat-file").args(["commit", commit.as_str()]).run().await?;
+        let output = self
+            .call("cat-file")
+            .args(["commit", commit.as_str()])
+            .run()
+            .await?;
         let text = String::from_utf8_lossy(output.stdout()).into_owned();
-        Ok(text.split_once("\n\n").map(|(_, message)| message.to_owned()).unwrap_or_default())
+        Ok(text
+            .split_once("\n\n")
+            .map(|(_, message)| message.to_owned())
+            .unwrap_or_default())
     }
 
     /// Whether `old` is in the history of `new` (a commit is in its own).
@@ -74,16 +96,26 @@ impl Repository {
 
     /// The best common ancestor; `None` if the histories have nothing in common.
     pub async fn merge_base(&self, a: &CommitId, b: &CommitId) -> Result<Option<CommitId>, Error> {
-        let output =
-            self.call("merge-base").args([a.as_str(), b.as_str()]).run_expecting(&[0, 1]).await?;
-        if output.code() == 1 { Ok(None) } else { output.hash().map(Some) }
+        let output = self
+            .call("merge-base")
+            .args([a.as_str(), b.as_str()])
+            .run_expecting(&[0, 1])
+            .await?;
+        if output.code() == 1 {
+            Ok(None)
+        } else {
+            output.hash().map(Some)
+        }
     }
 
     /// The branch to land on where none is named: `master`, `main`, else that of the repository's HEAD.
     pub async fn default_branch(&self) -> Result<Option<String>, Error> {
         let path = self.common_dir().join("HEAD");
         let head = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-        let of_head = head.trim().strip_prefix("ref: refs/heads/").unwrap_or_default();
+        let of_head = head
+            .trim()
+            .strip_prefix("ref: refs/heads/")
+            .unwrap_or_default();
         for name in ["master", "main", of_head] {
             if let Ok(branch) = RefName::branch(name)
                 && self.branch_exists(&branch).await?
@@ -98,13 +130,19 @@ impl Repository {
     pub async fn refs_below(&self, prefix: &str) -> Result<Vec<(String, CommitId)>, Error> {
         let output = self
             .call("for-each-ref")
-            .args(["--format=%(objectname) %(refname)", "--end-of-options", prefix])
+            .args([
+                "--format=%(objectname) %(refname)",
+                "--end-of-options",
+                prefix,
+            ])
             .run()
             .await?;
         let text = String::from_utf8_lossy(output.stdout()).into_owned();
         text.lines()
             .map(|line| {
-                let (hash, name) = line.split_once(' ').ok_or_else(|| output.unreadable(line))?;
+                let (hash, name) = line
+                    .split_once(' ')
+                    .ok_or_else(|| output.unreadable(line))?;
                 let commit = hash.parse().map_err(|_| output.unreadable(line))?;
                 Ok((name.to_owned(), commit))
             })

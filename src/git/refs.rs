@@ -94,7 +94,10 @@ impl Repository {
         for edit in edits {
             let now = self.resolve(edit.name()).await?;
             if !edit.fits(now.as_ref()) {
-                return Err(NotMoved::Changed { name: edit.name().clone(), now });
+                return Err(NotMoved::Changed {
+                    name: edit.name().clone(),
+                    now,
+                });
             }
         }
         Err(output.failed().into())
@@ -105,7 +108,9 @@ impl Repository {
         let path = self.common_dir().join(name.as_str());
         let folder = path.parent().unwrap_or(Path::new("/"));
         match std::fs::File::open(folder) {
-            Ok(folder_file) => folder_file.sync_all().map_err(Error::io("write to disk", folder)),
+            Ok(folder_file) => folder_file
+                .sync_all()
+                .map_err(Error::io("write to disk", folder)),
             // The last ref of a folder was deleted.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(Error::io("open", folder)(error)),

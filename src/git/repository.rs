@@ -38,12 +38,27 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The service itself, for commits that keep work and that nobody merges.
+    pub(crate) fn service() -> Identity {
+        let name = "agent_runner_api".to_owned();
+        Identity {
+            email: format!("{name}@localhost"),
+            name,
+        }
+    }
+
     /// git refuses an empty name and cuts `<`, `>` and newlines: so that no name makes a commit fail.
     fn clean(text: &str) -> String {
-        let kept: String =
-            text.chars().filter(|c| !c.is_control() && !matches!(c, '<' | '>')).collect();
+        let kept: String = text
+            .chars()
+            .filter(|c| !c.is_control() && !matches!(c, '<' | '>'))
+            .collect();
         let trimmed = kept.trim_matches(|c: char| c.is_whitespace() || ".,:;\"'\\".contains(c));
-        if trimmed.is_empty() { "agent_runner_api".to_owned() } else { trimmed.to_owned() }
+        if trimmed.is_empty() {
+            "agent_runner_api".to_owned()
+        } else {
+            trimmed.to_owned()
+        }
     }
 
     pub(crate) fn onto(&self, call: Call) -> Call {
@@ -87,10 +102,15 @@ impl Repository {
         if output.code() != 0 {
             return Err(not_one());
         }
-        let common_dir = PathBuf::from(output.line()).canonicalize().map_err(|_| not_one())?;
+        let common_dir = PathBuf::from(output.line())
+            .canonicalize()
+            .map_err(|_| not_one())?;
         let settings = Settings::load(&program, &common_dir).await?;
         if let Some(why) = settings.unsupported {
-            return Err(OpenError::Unsupported { path: common_dir, why });
+            return Err(OpenError::Unsupported {
+                path: common_dir,
+                why,
+            });
         }
         std::fs::create_dir_all(view).map_err(Error::io("create", view))?;
         let view = view.canonicalize().map_err(Error::io("find", view))?;
@@ -135,7 +155,8 @@ impl Repository {
 
     /// A path for a file that lives as long as an operation: an index of our own.
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.view.join(format!("scratch-{}", uuid::Uuid::now_v7().simple()))
+        self.view
+            .join(format!("scratch-{}", uuid::Uuid::now_v7().simple()))
     }
 
     /// A note of our own that outlives us.

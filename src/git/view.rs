@@ -52,8 +52,12 @@ impl Settings {
             .args(["--no-includes", "--list", "-z"])
             .run()
             .await?;
-        let mut settings =
-            Settings { bare: false, work_tree: None, kept: Vec::new(), unsupported: None };
+        let mut settings = Settings {
+            bare: false,
+            work_tree: None,
+            kept: Vec::new(),
+            unsupported: None,
+        };
         for field in output.fields() {
             let mut parts = field.splitn(2, |byte| *byte == b'\n');
             let key = String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
@@ -61,7 +65,9 @@ impl Settings {
             let value = parts.next().unwrap_or(b"true");
             let text = String::from_utf8_lossy(value).into_owned();
             match key.as_str() {
-                "core.bare" => settings.bare = !matches!(text.as_str(), "false" | "no" | "off" | "0" | ""),
+                "core.bare" => {
+                    settings.bare = !matches!(text.as_str(), "false" | "no" | "off" | "0" | "")
+                }
                 "core.worktree" => {
                     let path = Path::new(std::ffi::OsStr::from_bytes(value));
                     settings.work_tree = Some(common_dir.join(path));
@@ -88,18 +94,28 @@ pub(super) fn make(view: &Path, common_dir: &Path, settings: &Settings) -> Resul
     link(&common_dir.join("refs"), &view.join("refs"))?;
     link(&common_dir.join("packed-refs"), &view.join("packed-refs"))?;
     link(&common_dir.join("info/exclude"), &info.join("exclude"))?;
-    link(&common_dir.join("info/attributes"), &info.join("attributes"))?;
+    link(
+        &common_dir.join("info/attributes"),
+        &info.join("attributes"),
+    )?;
     for optional in ["logs", "shallow"] {
         let target = common_dir.join(optional);
         if target.exists() {
             link(&target, &view.join(optional))?;
         }
     }
-    let log = if common_dir.join("logs").is_dir() { "true" } else { "false" };
+    let log = if common_dir.join("logs").is_dir() {
+        "true"
+    } else {
+        "false"
+    };
     let mut config = format!("[core]\n\tbare = true\n\tlogAllRefUpdates = {log}\n");
     for (key, value) in &settings.kept {
         if let Some((section, name)) = key.split_once('.') {
-            let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " ");
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', " ");
             config.push_str(&format!("[{section}]\n\t{name} = \"{value}\"\n"));
         }
     }

@@ -1,1 +1,20 @@
-//! (being built)
+//! The landing, by plumbing: the merge commit is made without a checkout, then the base branch is moved to it.
+//!
+//! ```text
+//! candidate(onto, head) -> a merge commit that nothing points at but a pin
+//!        |   checks run on its tree
+//!        v
+//! land(base, candidate) -> look at the checkouts of the base: refused before anything moved
+//!                       -> compare-and-swap of the base: at most one lands on each commit
+//!                       -> bring the checkouts along
+//! ```
+//!
+//! Deliberately absent: whether it may land (the gate), in which order (the queue), and trying again.
+
+mod bring;
+mod candidate;
+mod land;
+
+pub use bring::{Blocked, bring_along};
+pub use candidate::{Candidate, CandidateError, candidate, release};
+pub use land::{Behind, LandRefused, Landed, land};

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::git::{BranchName, Error, Repository};
+use crate::git::{BranchName, Error, Head, RefName, Repository, read_head};
+use crate::run::CommitId;
 
 /// The folder, below the root of the worktrees, for what is being deleted: on the same file system, so that
 /// it is a rename.
@@ -27,7 +28,10 @@ impl Place {
     /// For this branch, below the root of all worktrees (an absolute path).
     #[must_use]
     pub fn new(root: &Path, branch: &BranchName) -> Place {
-        Place { root: root.to_owned(), branch: branch.clone() }
+        Place {
+            root: root.to_owned(),
+            branch: branch.clone(),
+        }
     }
 
     /// The folder with the files.
@@ -58,21 +62,28 @@ impl Place {
     /// Its git dir in the repository. From the path alone, so that no file has to be believed for it.
     pub(super) fn admin(&self, repo: &Repository) -> PathBuf {
         let hash = Sha256::digest(self.path().as_os_str().as_bytes());
-        let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let short: String = hash
+            .iter()
+            .take(4)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let id = format!("{}.{short}", self.branch.folder());
         repo.common_dir().join("worktrees").join(id)
     }
 
     /// Whether its files are there: a folder, and not a link to one.
     pub(super) fn is_there(&self) -> bool {
-        self.path().symlink_metadata().is_ok_and(|meta| meta.is_dir())
+        self.path()
+            .symlink_metadata()
+            .is_ok_and(|meta| meta.is_dir())
     }
 
     /// Registers it: the git dir that git finds from the folder, unfinished until [`Place::finish`].
     pub(super) fn register(&self, repo: &Repository) -> Result<(), Error> {
-        let admin = self.admin(repo);
+        let (admin, path) = (self.admin(repo), self.path());
         std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
         write(&admin.join(UNFINISHED), b"initializing\n")?;
+        std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         self.connect(repo)?;
         self.put_on_branch(repo)
     }
@@ -89,15 +100,55 @@ impl Place {
             .is_ok_and(|text| text.starts_with(b"initializing"))
     }
 
-    /// The three files that lead from the folder to the git dir, to the common dir, and back. Whatever an
-    /// agent made of them is replaced.
+    /// The three files that lead from the folder to the git dir, to the common dir, and back. What an agent
+    /// made of them is replaced, but for a whole repository of its own (`.git` is a folder): that is work.
     pub(super) fn connect(&self, repo: &Repository) -> Result<(), Error> {
         let admin = self.admin(repo);
         std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
         let dot_git = self.path().join(".git");
         write(&admin.join("commondir"), b"../..\n")?;
         write(&admin.join("gitdir"), &line(&[dot_git.as_os_str()]))?;
-        write(&dot_git, &line(&[OsStr::new("gitdir: "), admin.as_os_str()]))
+        if dot_git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            return Ok(());
+        }
+        write(
+            &dot_git,
+            &line(&[OsStr::new("gitdir: "), admin.as_os_str()]),
+        )
+    }
+
+    /// Takes away the locks of gits that were ended in the middle: those that only work in this place takes.
+    pub(super) fn break_locks(&self, repo: &Repository) -> Result<(), Error> {
+        let admin = self.admin(repo);
+        let branch = format!("{}.lock", self.branch.to_ref());
+        for lock in [
+            admin.join("index.lock"),
+            admin.join("HEAD.lock"),
+            repo.common_dir().join(branch),
+        ] {
+            match std::fs::remove_file(&lock) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", lock)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The commit that its HEAD is at, which need not be the branch's.
+    pub(super) async fn standing(&self, repo: &Repository) -> Result<Option<CommitId>, Error> {
+        match read_head(&self.admin(repo)) {
+            Head::On(name) => {
+                let branch = name.strip_prefix("refs/heads/").map(RefName::branch);
+                match branch {
+                    Some(Ok(branch)) => repo.resolve(&branch).await,
+                    _ => Ok(None),
+                }
+            }
+            Head::Detached(commit) => Ok(repo.has_commit(&commit).await?.then_some(commit)),
+            Head::Unknown => Ok(None),
+        }
     }
 
     /// HEAD is on the run's branch.
@@ -108,16 +159,19 @@ impl Place {
 }
 
 fn line(parts: &[&OsStr]) -> Vec<u8> {
-    let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.as_bytes()).copied().collect();
+    let mut bytes: Vec<u8> = parts
+        .iter()
+        .flat_map(|part| part.as_bytes())
+        .copied()
+        .collect();
     bytes.push(b'\n');
     bytes
 }
 
 /// Writes a file in one step; a link in its place is replaced and not followed.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    if std::fs::read(path).is_ok_and(|old| old == bytes)
-        && path.symlink_metadata().is_ok_and(|meta| meta.is_file())
-    {
+    let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file());
+    if is_file && std::fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
     let name = uuid::Uuid::now_v7().simple().to_string();

@@ -1,0 +1,171 @@
+//! Moving the base to the candidate, and the checkouts of the base with it.
+
+use std::path::PathBuf;
+
+use super::bring::{Blocked, bring, obstacle};
+use super::candidate::{Candidate, release};
+use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository};
+use crate::run::CommitId;
+
+/// The base has the candidate, on disk.
+#[derive(Debug)]
+pub enum Landed {
+    /// It has it now.
+    Now {
+        /// The checkouts of the base that were brought along.
+        checkouts: Vec<PathBuf>,
+        /// Those that could not be: somebody changed them in the same moment. Their files are as they were;
+        /// [`bring_along`](super::bring_along) tries again.
+        behind: Vec<Behind>,
+    },
+    /// It had it before. Its checkouts were not looked at.
+    Already,
+}
+
+/// A checkout of the base that is not at its tip.
+#[derive(Debug)]
+pub struct Behind {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// Why nothing moved.
+#[derive(Debug, thiserror::Error)]
+pub enum LandRefused {
+    /// The base is not where the candidate was made for.
+    #[error("the base moved to {now}")]
+    BaseMoved {
+        /// Where it is.
+        now: CommitId,
+    },
+    /// There is no such branch.
+    #[error("the base branch {0} is gone")]
+    BaseGone(String),
+    /// The base is checked out, with uncommitted changes in files that would change.
+    #[error("{} has uncommitted changes in {}", path.display(), paths.join(", "))]
+    CheckedOutDirty {
+        /// The checkout.
+        path: PathBuf,
+        /// The files, from its root.
+        paths: Vec<String>,
+    },
+    /// The base is checked out where something is in progress.
+    #[error("{} has the base checked out: {why}", path.display())]
+    CheckoutBusy {
+        /// The checkout.
+        path: PathBuf,
+        /// What is going on there.
+        why: &'static str,
+    },
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] Error),
+}
+
+/// Lands the candidate on the branch: a compare-and-swap from the commit that it was made for. What refuses
+/// is found before anything moves. Landing again what has landed says so and changes nothing.
+pub async fn land(
+    repo: &Repository,
+    base: &RefName,
+    candidate: &Candidate,
+) -> Result<Landed, LandRefused> {
+    let _in_order = repo.landing.lock().await;
+    let gone = || LandRefused::BaseGone(base.to_string());
+    let now = repo.resolve(base).await?.ok_or_else(gone)?;
+    if let Some(landed) = landed_already(repo, candidate, &now).await? {
+        return Ok(landed);
+    }
+    if now != candidate.onto {
+        return Err(LandRefused::BaseMoved { now });
+    }
+    let checkouts = checkouts_of(repo, base)?;
+    for checkout in &checkouts {
+        match obstacle(repo, checkout, &candidate.onto, &candidate.commit).await? {
+            None => {}
+            Some(Blocked::Busy(why)) => {
+                return Err(LandRefused::CheckoutBusy {
+                    path: checkout.path.clone(),
+                    why,
+                });
+            }
+            Some(Blocked::Dirty(paths)) => {
+                return Err(LandRefused::CheckedOutDirty {
+                    path: checkout.path.clone(),
+                    paths,
+                });
+            }
+        }
+    }
+    break_own_lock(repo, base, candidate)?;
+    let edit = RefEdit::Move {
+        name: base.clone(),
+        from: candidate.onto.clone(),
+        to: candidate.commit.clone(),
+    };
+    match repo.edit_refs(&[edit], "merged by agent_runner_api").await {
+        Ok(()) => {}
+        Err(NotMoved::Git(error)) => return Err(error.into()),
+        Err(NotMoved::Changed { .. }) => {
+            let now = repo.resolve(base).await?.ok_or_else(gone)?;
+            let already = landed_already(repo, candidate, &now).await?;
+            return already.ok_or(LandRefused::BaseMoved { now });
+        }
+    }
+    let (mut brought, mut behind) = (Vec::new(), Vec::new());
+    for checkout in checkouts {
+        // It has landed: from here on nothing may say that it has not.
+        match bring(repo, &checkout, &candidate.onto, &candidate.commit).await {
+            Ok(None) => brought.push(checkout.path),
+            Ok(Some(blocked)) => {
+                behind.push(Behind {
+                    path: checkout.path,
+                    why: blocked.to_string(),
+                });
+            }
+            Err(error) => behind.push(Behind {
+                path: checkout.path,
+                why: error.to_string(),
+            }),
+        }
+    }
+    if let Err(error) = release(repo, &candidate.commit).await {
+        tracing::warn!(%error, "the pin of a landed candidate stays");
+    }
+    Ok(Landed::Now {
+        checkouts: brought,
+        behind,
+    })
+}
+
+async fn landed_already(
+    repo: &Repository,
+    candidate: &Candidate,
+    now: &CommitId,
+) -> Result<Option<Landed>, Error> {
+    Ok(repo
+        .is_ancestor(&candidate.commit, now)
+        .await?
+        .then_some(Landed::Already))
+}
+
+/// Takes away the lock of a git that was killed while it moved the base to this very candidate. Nobody else
+/// knows the candidate, and in this process we are alone.
+fn break_own_lock(repo: &Repository, base: &RefName, candidate: &Candidate) -> Result<(), Error> {
+    let lock = repo.common_dir().join(format!("{base}.lock"));
+    if std::fs::read_to_string(&lock).is_ok_and(|text| text.trim() == candidate.commit.as_str()) {
+        std::fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
+    }
+    Ok(())
+}
+
+/// Where the branch is checked out, or being rebased.
+pub(super) fn checkouts_of(repo: &Repository, base: &RefName) -> Result<Vec<Checkout>, Error> {
+    let on_base = Head::On(base.to_string());
+    let mut checkouts = repo.checkouts()?;
+    checkouts.retain(|checkout| {
+        checkout.head == on_base || checkout.rebases().as_deref() == Some(base.as_str())
+    });
+    Ok(checkouts)
+}

@@ -1,0 +1,144 @@
+//! Making a worktree on a new branch.
+
+use super::place::Place;
+use super::remove::{RemoveBranch, clear};
+use super::snapshot::snapshot;
+use crate::git::{Error, Head, Identity, LONG, NotMoved, RefEdit, RefName, Repository, read_head};
+use crate::run::CommitId;
+
+/// Why there is no worktree.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The commit to start from is not in the repository.
+    #[error("commit {0} is not in the repository")]
+    NoSuchCommit(CommitId),
+    /// Somebody else made a branch of this name at the same moment.
+    #[error("the branch {0} is in use")]
+    BranchInUse(String),
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] Error),
+}
+
+impl From<NotMoved> for CreateError {
+    fn from(error: NotMoved) -> Self {
+        match error {
+            NotMoved::Changed { name, .. } => CreateError::BranchInUse(name.to_string()),
+            NotMoved::Git(error) => CreateError::Git(error),
+        }
+    }
+}
+
+/// Makes the worktree with its branch at `commit`; there already, exactly so, is as good.
+///
+/// What is left over at its path or under its branch's name is first kept under
+/// `refs/agent_runner/preserved/leftover/<branch>/` and then removed. If this fails, nothing of it stays.
+pub async fn create(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+) -> Result<(), CreateError> {
+    let _one_at_a_time = repo.places.lock().await;
+    if !repo.has_commit(commit).await? {
+        return Err(CreateError::NoSuchCommit(commit.clone()));
+    }
+    if is_made(repo, place, commit).await? {
+        return Ok(());
+    }
+    build(repo, place, commit, None).await
+}
+
+/// Whether it is there, whole, on its branch at this commit.
+pub(super) async fn is_made(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+) -> Result<bool, Error> {
+    let branch = place.branch().to_ref();
+    let admin = place.admin(repo);
+    Ok(place.is_there()
+        && admin.is_dir()
+        && !place.is_unfinished(repo)
+        && read_head(&admin) == Head::On(branch.to_string())
+        && repo.resolve(&branch).await?.as_ref() == Some(commit))
+}
+
+/// Clears the place and makes it anew; `work` is a commit whose files lie in it as uncommitted changes.
+pub(super) async fn build(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+    work: Option<&CommitId>,
+) -> Result<(), CreateError> {
+    keep_leftovers(repo, place, commit).await?;
+    let delete = RemoveBranch::Delete {
+        expected: commit.clone(),
+    };
+    clear(repo, place, &delete).await?;
+    let built = fill(repo, place, commit, work).await;
+    if built.is_err() {
+        // The first error is the one to tell; what cannot be cleared now is a leftover next time.
+        let _ = clear(repo, place, &delete).await;
+    }
+    built
+}
+
+async fn fill(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+    work: Option<&CommitId>,
+) -> Result<(), CreateError> {
+    place.register(repo)?;
+    let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
+    repo.edit_refs(&[edit], "a run starts here").await?;
+    let index = place.admin(repo).join("index");
+    let read_tree = || {
+        // The files can be made again: their index need not wait for the disk.
+        repo.call("read-tree")
+            .checkout(&place.path(), &index)
+            .config("core.fsync=none")
+            .timeout(LONG)
+    };
+    read_tree()
+        .args(["--reset", "-u", commit.as_str()])
+        .run()
+        .await?;
+    if let Some(work) = work {
+        read_tree()
+            .args(["-m", "-u", commit.as_str(), work.as_str()])
+            .run()
+            .await?;
+        read_tree().args(["--reset", commit.as_str()]).run().await?;
+    }
+    place.finish(repo)?;
+    Ok(())
+}
+
+/// Pins work that lies at the place. What a crash left of an unfinished worktree is not work.
+async fn keep_leftovers(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+) -> Result<(), CreateError> {
+    if place.is_unfinished(repo) || !place.is_there() {
+        return Ok(());
+    }
+    let tip = repo.resolve(&place.branch().to_ref()).await?;
+    let standing = place.standing(repo).await?.or(tip);
+    let index = place.admin(repo).join("index");
+    let taken = snapshot(repo, &place.path(), Some(&index), standing.as_ref()).await?;
+    let parent = standing.unwrap_or_else(|| commit.clone());
+    let kept = if repo.tree_of(&parent).await? == taken.tree {
+        parent
+    } else {
+        let message = format!("Left over in the worktree of {}\n", place.branch());
+        repo.commit_tree(&taken.tree, &[&parent], &Identity::service(), &message)
+            .await?
+    };
+    if kept != *commit {
+        let pin = RefEdit::Set(RefName::leftover(place.branch(), &kept), kept);
+        repo.edit_refs(&[pin], "left over").await?;
+    }
+    Ok(())
+}
