@@ -77,6 +77,13 @@ pub enum Activity {
         /// How long the agent waits, in milliseconds.
         delay_ms: Option<u64>,
     },
+    /// The agent could not use the model's API, and gave up: its program says so in the model's place.
+    ApiError {
+        /// The agent's word for what went wrong (`authentication_failed`, `rate_limit`, `server_error`, …).
+        error: String,
+        /// What it says about it; capped.
+        text: String,
+    },
     /// Something that a person should see: a refused permission, a hook's feedback, an interruption.
     Notice {
         /// What it is; capped.
@@ -96,6 +103,8 @@ pub enum Activity {
 pub struct Final {
     /// The agent says that it succeeded: none of the marks of a failure are there, whatever `subtype` says.
     pub success: bool,
+    /// All marks are those of a success but one: the model's answer has no end, so this is a part of it.
+    pub cut_off: bool,
     /// The agent's word for the result (`success`, `error_max_turns`, …). Claude Code says `success` also
     /// where the API failed.
     pub subtype: Option<String>,

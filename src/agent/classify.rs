@@ -104,7 +104,7 @@ fn claude(
         return without_last_word(transcript, exit, stderr_tail);
     };
     if !last.success {
-        return Err(said_failure(last, stderr_tail));
+        return Err(said_failure(last, transcript.api_error(), stderr_tail));
     }
     if transcript.goes_on() {
         return fail(
@@ -144,7 +144,7 @@ fn without_last_word(
 }
 
 /// The failure that the agent itself told.
-fn said_failure(last: &Final, stderr_tail: &str) -> Failure {
+fn said_failure(last: &Final, api_error: Option<&str>, stderr_tail: &str) -> Failure {
     let said = [
         last.errors.as_deref(),
         Some(last.text.as_str()),
@@ -160,6 +160,18 @@ fn said_failure(last: &Final, stderr_tail: &str) -> Failure {
     if said.contains("No conversation found with session ID") {
         return Failure::new(FailureCode::UnknownSession, said);
     }
+    if last.cut_off {
+        return Failure::new(
+            FailureCode::CutOff,
+            format!("the model's answer has no end: {said}"),
+        );
+    }
+    if last.stop_reason.as_deref() == Some("refusal") {
+        return Failure::new(
+            FailureCode::AgentError,
+            format!("the model refused: {said}"),
+        );
+    }
     match (subtype, reason, last.api_error_status) {
         ("error_max_turns", ..) | (_, "max_turns", _) => Failure::new(FailureCode::TurnLimit, said),
         ("error_max_budget_usd", ..) | (_, "budget_exhausted", _) => {
@@ -169,7 +181,9 @@ fn said_failure(last: &Final, stderr_tail: &str) -> Failure {
             api_failure(status),
             format!("the API answered {status}: {said}"),
         ),
-        (_, "api_error", None) => Failure::new(FailureCode::ApiError, said),
+        (_, "api_error", None) => {
+            Failure::new(api_failure_called(api_error.unwrap_or_default()), said)
+        }
         (_, "aborted_tools" | "aborted_streaming", _) => {
             Failure::new(FailureCode::Killed, format!("it was interrupted: {said}"))
         }
@@ -181,6 +195,15 @@ fn api_failure(status: u16) -> FailureCode {
     match status {
         401 | 403 => FailureCode::Auth,
         429 => FailureCode::RateLimited,
+        _ => FailureCode::ApiError,
+    }
+}
+
+/// Where no HTTP answer came, Claude Code's own word is all there is.
+fn api_failure_called(error: &str) -> FailureCode {
+    match error {
+        "authentication_failed" => FailureCode::Auth,
+        "rate_limit" => FailureCode::RateLimited,
         _ => FailureCode::ApiError,
     }
 }

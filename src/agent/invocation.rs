@@ -32,6 +32,8 @@ pub struct Work<'a> {
     pub session: Session,
     /// What the agent is told: the run's prompt, or a follow-up's text.
     pub prompt: &'a str,
+    /// US dollars that the run has cost before this attempt. Agents count their limit from zero each time.
+    pub spent_usd: f64,
     /// Where it works; its current directory.
     pub worktree: &'a Path,
     /// The branch that is checked out there.
@@ -56,7 +58,7 @@ pub enum Session {
 }
 
 /// Why there is no invocation.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refused {
     /// The agent takes no prompt of this size.
     #[error("the prompt has {bytes} bytes; the agent takes at most {max}")]
@@ -75,6 +77,14 @@ pub enum Refused {
     /// The agent is `command`, and the workflow names none.
     #[error("the workflow's agent is `command`, but it names no command")]
     NoCommand,
+    /// The run's limit on cost is used up before it begins.
+    #[error("the run has cost ${spent_usd} and may cost ${max_usd}")]
+    NothingLeftToSpend {
+        /// What it has cost.
+        spent_usd: f64,
+        /// What it may cost.
+        max_usd: f64,
+    },
     /// There is no such program.
     #[error("the program {0:?} is not on PATH, or is not an executable file")]
     NoProgram(String),

@@ -28,6 +28,7 @@ pub struct Transcript {
     open_call: Option<(String, Usage)>,
     calls_usage: Usage,
     last_retry: Option<Retry>,
+    api_error: Option<String>,
     open_tools: BTreeSet<String>,
     after_final: bool,
     skipped_lines: u32,
@@ -59,6 +60,7 @@ impl Transcript {
             open_call: None,
             calls_usage: Usage::default(),
             last_retry: None,
+            api_error: None,
             open_tools: BTreeSet::new(),
             after_final: false,
             skipped_lines: 0,
@@ -98,16 +100,12 @@ impl Transcript {
                 self.model = model.or(self.model.take());
                 self.after_final = true;
             }
-            Activity::Text { .. } | Activity::Thinking { .. } => {
-                self.last_retry = None;
-                self.after_final = true;
-            }
+            Activity::Text { .. } | Activity::Thinking { .. } => self.model_spoke(),
             Activity::ToolStart { id, .. } => {
                 if self.open_tools.len() < OPEN_TOOLS_MAX {
                     self.open_tools.insert(id);
                 }
-                self.last_retry = None;
-                self.after_final = true;
+                self.model_spoke();
             }
             Activity::ToolEnd { id, .. } => {
                 self.open_tools.remove(&id);
@@ -118,6 +116,10 @@ impl Transcript {
                 attempt, status, ..
             } => {
                 self.last_retry = Some(Retry { attempt, status });
+                self.after_final = true;
+            }
+            Activity::ApiError { error, .. } => {
+                self.api_error = Some(error);
                 self.after_final = true;
             }
             Activity::Final(last) => {
@@ -131,6 +133,12 @@ impl Transcript {
             }
             Activity::Notice { .. } | Activity::Other { .. } => {}
         }
+    }
+
+    fn model_spoke(&mut self) {
+        self.last_retry = None;
+        self.api_error = None;
+        self.after_final = true;
     }
 
     fn take_usage(&mut self, call: String, usage: Usage) {
@@ -188,6 +196,12 @@ impl Transcript {
     #[must_use]
     pub fn last_retry(&self) -> Option<Retry> {
         self.last_retry
+    }
+
+    /// The agent's word for why it could not use the model's API, if nothing came from it since.
+    #[must_use]
+    pub fn api_error(&self) -> Option<&str> {
+        self.api_error.as_deref()
     }
 
     /// Tools that began and did not end.

@@ -128,8 +128,15 @@ pub(crate) fn argv(work: &Work<'_>) -> Result<Vec<String>, Refused> {
     if let Some(turns) = work.spec.limits.max_turns {
         add(&["--max-turns", &turns.to_string()]);
     }
-    if let Some(cost) = work.spec.limits.max_cost_usd {
-        add(&["--max-budget-usd", &cost.to_string()]);
+    if let Some(max_usd) = work.spec.limits.max_cost_usd {
+        let left = max_usd - work.spent_usd;
+        if left <= 0.0 {
+            return Err(Refused::NothingLeftToSpend {
+                spent_usd: work.spent_usd,
+                max_usd,
+            });
+        }
+        add(&["--max-budget-usd", &left.to_string()]);
     }
     Ok(argv)
 }

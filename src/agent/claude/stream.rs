@@ -8,6 +8,9 @@ use crate::run::Usage;
 /// More tokens than one call can have used: a number beyond it is cut, so that sums of them cannot overflow.
 const TOKENS_MAX: u64 = 1_000_000_000_000;
 
+/// The model that Claude Code names where it speaks itself.
+const SYNTHETIC_MODEL: &str = "<synthetic>";
+
 /// What a line says. A line that is not a JSON object says nothing.
 pub(crate) fn parse(line: &[u8]) -> Vec<Activity> {
     let Ok(event @ Value::Object(_)) = serde_json::from_slice::<Value>(line) else {
@@ -53,6 +56,9 @@ fn system(event: &Value) -> Vec<Activity> {
 
 fn assistant(event: &Value) -> Vec<Activity> {
     let message = &event["message"];
+    if text_of(message, "model") == SYNTHETIC_MODEL {
+        return vec![synthetic(event)];
+    }
     let mut activities: Vec<Activity> = blocks(message)
         .filter_map(|block| match text_of(block, "type") {
             "text" => Some(Activity::Text {
@@ -79,6 +85,18 @@ fn assistant(event: &Value) -> Vec<Activity> {
     activities
 }
 
+/// What the program says in the model's place.
+fn synthetic(event: &Value) -> Activity {
+    let text = result_text(&event["message"]["content"]);
+    match some_text(event, "error") {
+        None => notice(&text),
+        Some(error) => Activity::ApiError {
+            error,
+            text: capped(&text, SUMMARY_MAX),
+        },
+    }
+}
+
 fn user(event: &Value) -> Vec<Activity> {
     let message = &event["message"];
     if let Some(text) = message["content"].as_str() {
@@ -97,22 +115,28 @@ fn user(event: &Value) -> Vec<Activity> {
         .collect()
 }
 
-/// A result is a success only with every mark of one: `is_error` false, the subtype `success`, and a
-/// `terminal_reason` (older versions have none) of `completed`.
+/// A result is a success only with every mark of one: `is_error` false, the subtype `success`, a
+/// `terminal_reason` (older versions have none) of `completed`, and a model that came to its end: where a stream
+/// broke off and a gateway passed on what there was, all else looks like a success, and `stop_reason` is null. (It
+/// is also null where no model was asked, for a slash command; older versions have none.)
 fn result(event: &Value) -> Final {
     let subtype = some_text(event, "subtype");
     let terminal_reason = some_text(event, "terminal_reason");
-    let success = event["is_error"].as_bool() == Some(false)
+    let marked = event["is_error"].as_bool() == Some(false)
         && subtype.as_deref() == Some("success")
         && terminal_reason
             .as_deref()
             .is_none_or(|reason| reason == "completed");
+    let used = usage(&event["usage"]);
+    let cut_off =
+        marked && event.get("stop_reason").is_some_and(Value::is_null) && used.output_tokens > 0;
     let errors: Vec<&str> = event["errors"]
         .as_array()
         .map(|errors| errors.iter().filter_map(Value::as_str).collect())
         .unwrap_or_default();
     Final {
-        success,
+        success: marked && !cut_off,
+        cut_off,
         subtype,
         terminal_reason,
         stop_reason: some_text(event, "stop_reason"),
@@ -121,7 +145,7 @@ fn result(event: &Value) -> Final {
         errors: (!errors.is_empty()).then(|| capped(&errors.join("; "), SUMMARY_MAX)),
         turns: number(event, "num_turns"),
         cost_usd: event["total_cost_usd"].as_f64(),
-        usage: usage(&event["usage"]),
+        usage: used,
     }
 }
 
