@@ -1,3 +1,7 @@
-//! The program: parse, dispatch, exit code.
+//! The program: everything it does is in [`agent_runner_api::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent_runner_api::cli::main(std::env::args_os()).into()
+}

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use args::ServerArgs;
 pub use error::ConfigError;
 pub use layers::{Layers, Source};
-pub use print::effective;
+pub use print::{effective, frozen};
 pub use reference::reference;
 pub use settings::{SETTINGS, Setting};
 pub use surroundings::Surroundings;
@@ -114,6 +114,11 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The port alone, for those who want to reach a server and not to be one.
+pub fn port(args: &ServerArgs, surroundings: &Surroundings) -> Result<u16, ConfigError> {
+    Layers::load(args, surroundings)?.required("port", value::parsed::<u16>)
 }
 
 impl Config {

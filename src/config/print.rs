@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::settings::SETTINGS;
-use super::{Config, Layers, LogFormat};
+use super::{Config, Layers, LogFormat, Source};
 
 /// The settings in force as TOML, each with a comment that says where it came from. Settings without a value are
 /// comments altogether.
@@ -21,6 +21,45 @@ pub fn effective(config: &Config, layers: &Layers) -> String {
         };
     }
     out
+}
+
+/// Settings that a server needs wherever it is started from, so that they are always said.
+const PLACES: [&str; 4] = ["port", "db", "repo_root", "worktrees_root"];
+
+/// The flags that give another process the same settings: those given here by flags and variables, which it would not
+/// have, and its places. What a file says stays in the file.
+#[must_use]
+pub fn frozen(config: &Config, layers: &Layers) -> Vec<String> {
+    let file = layers
+        .file()
+        .map(|path| format!("--config={}", path.display()));
+    let settings = SETTINGS.iter().filter_map(|setting| {
+        let given_here = matches!(
+            layers.source(setting.key),
+            Source::Flag(_) | Source::Environment(_)
+        );
+        let said = given_here || PLACES.contains(&setting.key);
+        let value = value(config, setting.key).filter(|_| said)?;
+        Some(format!(
+            "--{}={}",
+            setting.flag(),
+            as_flag(setting.key, value)
+        ))
+    });
+    file.into_iter().chain(settings).collect()
+}
+
+/// A value as the text of a flag; lists as their flags take them.
+fn as_flag(key: &str, value: toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text,
+        toml::Value::Array(list) => {
+            let separator = if key == "allowed_origins" { "," } else { " " };
+            let texts: Vec<&str> = list.iter().filter_map(toml::Value::as_str).collect();
+            texts.join(separator)
+        }
+        other => other.to_string(),
+    }
 }
 
 /// A setting's value as TOML.

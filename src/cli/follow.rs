@@ -1,0 +1,145 @@
+//! A run as it goes on: events shown as they come, until the run is at rest.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::screen::{self, EventLines, words};
+use super::wire::{Client, Event, Heard, Start, Stream, segment};
+
+/// How long nothing more must come before a replay counts as read to its end. State and output come from two sources,
+/// so a run's last status may arrive before its last output.
+const QUIET: Duration = Duration::from_millis(400);
+
+/// When to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// When the run is at rest: its agent has ended.
+    Rest,
+    /// When what there is has been shown.
+    Shown,
+}
+
+/// A run being followed.
+#[derive(Debug)]
+pub struct Follow {
+    stream: Stream,
+    lines: EventLines,
+    json: bool,
+    status: String,
+    failure: Value,
+}
+
+impl Follow {
+    /// Opens the stream of a run. With `json`, each event is shown as a line `{id, event, data}`.
+    pub fn open(client: &Client, run: &str, start: Start, json: bool) -> Result<Follow, CliError> {
+        let path = format!("/api/runs/{}/sse", segment(run));
+        Ok(Follow {
+            stream: Stream::open(client, path, start)?,
+            lines: EventLines::default(),
+            json,
+            status: String::new(),
+            failure: Value::Null,
+        })
+    }
+
+    /// Waits until the server has answered with its snapshot: what happens from now on is not missed.
+    pub fn wait_connected(&mut self) -> Result<(), CliError> {
+        loop {
+            match self.stream.next(None)? {
+                Heard::Event(event) => {
+                    self.see(&event)?;
+                    if event.name == "connected" {
+                        return Ok(());
+                    }
+                }
+                Heard::Nothing => {}
+                Heard::Lost(why) => self.connect_again(&why)?,
+            }
+        }
+    }
+
+    /// The status that the server answered to a command, which is newer than what was seen.
+    pub fn set_status(&mut self, answer: &Value) {
+        let status = words(answer, "status");
+        if !status.is_empty() {
+            self.status = status;
+        }
+    }
+
+    /// Shows events until it is time to stop.
+    pub fn show(&mut self, until: Until) -> Result<(), CliError> {
+        loop {
+            let stopping = until == Until::Shown || self.at_rest();
+            match self.stream.next(stopping.then_some(QUIET))? {
+                Heard::Event(event) => self.see(&event)?,
+                Heard::Nothing => return Ok(()),
+                Heard::Lost(_) if stopping => return Ok(()),
+                Heard::Lost(why) => self.connect_again(&why)?,
+            }
+        }
+    }
+
+    /// Shows events until the run is at rest; an error if it did not end well.
+    pub fn show_to_the_end(mut self) -> Result<(), CliError> {
+        self.show(Until::Rest)?;
+        match self.status.as_str() {
+            "finished" | "merged" => Ok(()),
+            _ => Err(CliError::RunFailed(self.ending())),
+        }
+    }
+
+    fn ending(&self) -> String {
+        let detail = words(&self.failure, "detail");
+        let code = words(&self.failure, "code");
+        match code.is_empty() {
+            true => format!("the run is {}", self.status),
+            false => format!("the run is {}: {detail} ({code})", self.status),
+        }
+    }
+
+    fn at_rest(&self) -> bool {
+        matches!(
+            self.status.as_str(),
+            "finished" | "failed" | "merged" | "aborted"
+        )
+    }
+
+    fn connect_again(&mut self, why: &str) -> Result<(), CliError> {
+        screen::remark(screen::styled(
+            screen::FAINT,
+            format!(
+                "connection lost ({}), connecting again",
+                screen::escape_line(why)
+            ),
+        ));
+        self.stream.reconnect()
+    }
+
+    fn see(&mut self, event: &Event) -> Result<(), CliError> {
+        let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
+        let told = match event.name.as_str() {
+            "connected" => Some(&payload["run"]),
+            "status" => Some(&payload),
+            _ => None,
+        };
+        if let Some(told) = told {
+            self.set_status(told);
+            self.failure.clone_from(&told["failure"]);
+        }
+        match event.name.as_str() {
+            "merged" | "aborted" => event.name.clone_into(&mut self.status),
+            _ => {}
+        }
+        if self.json {
+            return screen::json_line(
+                &json!({"id": event.id, "event": event.name, "data": payload}),
+            );
+        }
+        for line in self.lines.of(&event.name, &payload) {
+            screen::line(line)?;
+        }
+        Ok(())
+    }
+}

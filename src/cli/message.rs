@@ -1,0 +1,58 @@
+//! `message ID TEXT`: the same session of the agent goes on in the same worktree, as a new attempt.
+
+use serde_json::json;
+use ureq::http::Method;
+
+use super::error::CliError;
+use super::follow::Follow;
+use super::run::text_or_stdin;
+use super::screen::{self, escape_line, shown};
+use super::wire::{Connection, Start, segment};
+use crate::config::Surroundings;
+
+#[derive(Debug, clap::Args)]
+pub struct MessageArgs {
+    /// Id of the run, or its beginning
+    id: String,
+    /// What to tell the agent; - reads it from standard input
+    #[arg(allow_hyphen_values = true)]
+    text: String,
+    /// Show what the agent does until it ends; exit code 6 if the run fails
+    #[arg(long, short)]
+    follow: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub fn message(args: &MessageArgs, around: &Surroundings) -> Result<(), CliError> {
+    let client = args.connection.client(around)?;
+    let text = text_or_stdin(&args.text)?;
+    // The stream is open before the message is sent, so that nothing of the answer is missed.
+    let mut follow = match args.follow {
+        true => Some(Follow::open(
+            &client,
+            &args.id,
+            Start::Now,
+            args.connection.json,
+        )?),
+        false => None,
+    };
+    if let Some(follow) = &mut follow {
+        follow.wait_connected()?;
+    }
+    let path = format!("/api/runs/{}/messages", segment(&args.id));
+    let answer = client.send(Method::POST, &path, &json!({"text": text}))?;
+    if args.connection.json {
+        screen::json(&answer.text)?;
+    } else {
+        let status = shown(&answer.value, "status");
+        screen::line(format!("sent; the run is {}", escape_line(&status)))?;
+    }
+    match follow {
+        Some(mut follow) => {
+            follow.set_status(&answer.value);
+            follow.show_to_the_end()
+        }
+        None => Ok(()),
+    }
+}
