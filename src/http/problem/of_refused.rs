@@ -1,0 +1,74 @@
+//! The one place where a refusal of the service becomes a problem.
+
+use super::{Code, Problem};
+use crate::app::{FieldProblem, Refused};
+use crate::gate::{Blocker, BlockerCode};
+use crate::run::Refusal;
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let detail = refused.to_string();
+        match refused {
+            Refused::Invalid(fields) => Problem::invalid(fields),
+            Refused::Internal(cause) => Problem::internal(cause),
+            Refused::UnknownMode { pointer, known, .. } => {
+                Problem::new(Code::UnknownMode, detail.clone()).with(|m| {
+                    m.errors = Some(vec![FieldProblem::new(pointer, detail)]);
+                    m.modes = Some(known);
+                })
+            }
+            Refused::LiveRun { run, .. } => {
+                Problem::new(Code::LiveRun, detail).with(|m| m.run_id = Some(run.to_string()))
+            }
+            Refused::GateClosed(blockers) => {
+                Problem::new(of_gate(&blockers), detail).with(|m| m.blockers = Some(blockers))
+            }
+            Refused::MergeConflict { paths } => {
+                Problem::new(Code::MergeConflict, detail).with(|m| m.paths = Some(paths))
+            }
+            Refused::BaseCheckedOutDirty { paths, .. } => {
+                Problem::new(Code::BaseCheckedOutDirty, detail).with(|m| m.paths = Some(paths))
+            }
+            Refused::State(refusal) => Problem::new(of_state(&refusal), detail),
+            Refused::NotFound { .. } => Problem::new(Code::NotFound, detail),
+            Refused::AmbiguousId { .. } => Problem::new(Code::AmbiguousId, detail),
+            Refused::IdempotencyMismatch => Problem::new(Code::IdempotencyMismatch, detail),
+            Refused::IdempotencyInProgress => Problem::new(Code::IdempotencyInProgress, detail),
+            Refused::OwnEvidence { .. } => Problem::new(Code::OwnEvidence, detail),
+            Refused::BaseMoved => Problem::new(Code::BaseMoved, detail),
+            Refused::TooLarge { .. } => Problem::new(Code::TooLarge, detail),
+            Refused::CannotRestore(_) => Problem::new(Code::CannotRestore, detail),
+            Refused::Workflow(_) => Problem::new(Code::WorkflowConflict, detail),
+            Refused::Draining => Problem::new(Code::Draining, detail),
+            Refused::Degraded => Problem::new(Code::Degraded, detail),
+        }
+    }
+}
+
+/// A run at work hides what else is missing; a branch with nothing on it has a name of its own.
+fn of_gate(blockers: &[Blocker]) -> Code {
+    match blockers {
+        [first, ..] if first.code == BlockerCode::RunActive => Code::RunActive,
+        [only] if only.code == BlockerCode::NothingToMerge => Code::NothingToMerge,
+        _ => Code::GateClosed,
+    }
+}
+
+fn of_state(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::RunActive(_) => Code::RunActive,
+        Refusal::AlreadyMerged => Code::AlreadyMerged,
+        Refusal::RunAborted => Code::RunAborted,
+        Refusal::NotAborted => Code::NotAborted,
+        Refusal::Aborting => Code::Aborting,
+        Refusal::Merging => Code::Merging,
+        Refusal::UnknownItem(_) | Refusal::UnknownEvidence(_) => Code::NotFound,
+        Refusal::KindNotAccepted { .. } => Code::KindNotAccepted,
+        Refusal::EvidenceStale(_) => Code::EvidenceStale,
+        Refusal::EvidenceRejected(_) => Code::EvidenceRejected,
+        Refusal::EvidenceValidated(_) => Code::EvidenceValidated,
+        Refusal::TooMuch(_) => Code::TooMuch,
+        Refusal::NoSession(_) => Code::NoSession,
+        Refusal::NoHead => Code::NoHead,
+    }
+}

@@ -1,0 +1,146 @@
+//! JSON bodies: of the right media type, within their limit, in time, and nothing in them that is not known.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
+use serde_path_to_error::{Path, Segment};
+
+use crate::http::problem::{Code, Problem};
+
+/// The most bytes of a JSON body.
+pub const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// How long a body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A body that must be there.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+/// A body that may be left out together with its media type.
+#[derive(Debug)]
+pub struct OptionalJsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = whole(request).await?;
+        must_be_json(is_json)?;
+        parse(&bytes).map(JsonBody)
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = whole(request).await?;
+        if bytes.is_empty() {
+            return Ok(OptionalJsonBody(T::default()));
+        }
+        must_be_json(is_json)?;
+        parse(&bytes).map(OptionalJsonBody)
+    }
+}
+
+/// Whether the body is said to be JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(kind), None) = (all.next(), all.next()) else {
+        return false;
+    };
+    let kind = kind.to_str().unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn must_be_json(is_json: bool) -> Result<(), Problem> {
+    if is_json {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::UnsupportedMediaType,
+        "send the body as `content-type: application/json`",
+    ))
+}
+
+async fn whole(request: Request) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY);
+    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Problem::new(
+            Code::TooLarge,
+            format!("a JSON body has at most {MAX_BODY} bytes"),
+        )),
+        Ok(Err(e)) => Err(Problem::new(
+            Code::BadRequest,
+            format!("the body broke off: {e}"),
+        )),
+        Err(_) => Err(Problem::new(
+            Code::RequestTimeout,
+            format!("the body took over {} s", BODY_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+/// The value in these bytes.
+///
+/// # Errors
+/// `not_json` with the line and column, or `invalid` with a pointer to the field.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|e| not_json(&e))?;
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut reader).map_err(|e| {
+        let inner = e.inner();
+        match inner.classify() {
+            Category::Data => Problem::field(pointer(e.path(), inner), sentence(inner)),
+            Category::Syntax | Category::Eof | Category::Io => not_json(inner),
+        }
+    })
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    Problem::new(Code::NotJson, error.to_string())
+}
+
+/// The JSON pointer (RFC 6901) to the field that the error is about.
+fn pointer(path: &Path, error: &serde_json::Error) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        let name = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&name);
+    }
+    // What is missing has no place of its own in the text; its name is in the words.
+    let words = error.to_string();
+    if let Some(name) = words
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+    {
+        pointer.push('/');
+        pointer.push_str(name);
+    }
+    pointer
+}
+
+/// The error without the line and column, which the pointer says better.
+fn sentence(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    match words.rfind(" at line ") {
+        Some(at) => words[..at].to_owned(),
+        None => words,
+    }
+}

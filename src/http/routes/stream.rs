@@ -1,0 +1,158 @@
+//! What goes on, as it goes on: events of one run, of all runs, and the agent's raw output.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use futures_util::stream::unfold;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::http::docs::Answers;
+use crate::http::problem::{Code, Problem};
+use crate::http::read::{Query, Segments};
+use crate::http::serve::Stopping;
+use crate::http::{Door, sse};
+use crate::journal::Cursor;
+use crate::run::Status;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const X_OUTPUT_OFFSET: HeaderName = HeaderName::from_static("x-output-offset");
+
+/// Follow one run
+#[utoipa::path(
+    get, path = "/api/runs/{id}/sse", tag = "streams", operation_id = "follow_run",
+    params(
+        ("id" = String, Path, description = "The run's id, or 6 or more characters that begin it"),
+        ("after" = Option<String>, Query, pattern = "^[0-9]+(-[0-9]+)?$",
+            description = "The id of the last frame that was seen; `0` replays all"),
+        ("last-event-id" = Option<String>, Header, pattern = "^[0-9]+(-[0-9]+)?$",
+            description = "The same, as browsers send it; wins over `after`"),
+    ),
+    responses((status = 200, content_type = "text/event-stream", body = String, description = "Frames, for as long as there are any"),
+        Answers<404>, Answers<409>, Answers<422>),
+)]
+pub async fn run(
+    State(door): State<Door>,
+    stopping: Option<Extension<Stopping>>,
+    Segments(run): Segments<String>,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let after = query.text("after");
+    query.finish()?;
+    let after = cursor(&headers, after)?;
+    let place = door.stream_place()?;
+    let frames = door.app.follow_run(&run, after).await?;
+    Ok(sse::answer(frames, place, told(stopping)))
+}
+
+/// Follow all runs
+#[utoipa::path(
+    get, path = "/api/events", tag = "streams", operation_id = "follow_all",
+    params(
+        ("status" = Option<Vec<Status>>, Query, description = "Of these statuses; may repeat or be a comma list"),
+        ("app" = Option<String>, Query, max_length = 512, description = "Of this `kanban_app`"),
+        ("since" = Option<String>, Query, max_length = 512,
+            description = "Made at or after: RFC 3339, unix seconds, or an age (`24h`, `7d`)"),
+        ("after" = Option<String>, Query, pattern = "^[0-9]+(-[0-9]+)?$",
+            description = "The id of the last frame that was seen; `0` replays all"),
+        ("last-event-id" = Option<String>, Header, pattern = "^[0-9]+(-[0-9]+)?$",
+            description = "The same, as browsers send it; wins over `after`"),
+    ),
+    responses((status = 200, content_type = "text/event-stream", body = String, description = "Frames, for as long as there are any"),
+        Answers<422>),
+)]
+pub async fn all(
+    State(door): State<Door>,
+    stopping: Option<Extension<Stopping>>,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let (filter, after) = (query.filter(), query.text("after"));
+    query.finish()?;
+    let after = cursor(&headers, after)?;
+    let place = door.stream_place()?;
+    let frames = door.app.follow_all(filter, after).await?;
+    Ok(sse::answer(frames, place, told(stopping)))
+}
+
+/// What the agent printed
+#[utoipa::path(
+    get, path = "/api/runs/{id}/output", tag = "streams", operation_id = "run_output",
+    params(
+        ("id" = String, Path, description = "The run's id, or 6 or more characters that begin it"),
+        ("after" = Option<u64>, Query, description = "From this byte on; 0 if absent"),
+        ("follow" = Option<bool>, Query, description = "Whether to wait for more until the run is at rest; no if absent"),
+    ),
+    responses((status = 200, content_type = "application/octet-stream", description = "Raw bytes",
+            headers(("x-output-offset" = u64, description = "The offset of the first byte"))),
+        Answers<404>, Answers<409>, Answers<422>),
+)]
+pub async fn output(
+    State(door): State<Door>,
+    stopping: Option<Extension<Stopping>>,
+    Segments(run): Segments<String>,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let after = query.one("after", "a number of bytes");
+    let follow = query.one("follow", "`true` or `false`").unwrap_or(false);
+    query.finish()?;
+    let after = after.unwrap_or(0);
+    let place = door.stream_place()?;
+    let pieces = door.app.output(&run, after, follow).await?;
+    let mut response = Response::new(body(pieces, place, told(stopping)));
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_OUTPUT_OFFSET, HeaderValue::from(after));
+    Ok(response)
+}
+
+/// The pieces as a body that ends with them, or when the service stops.
+fn body(pieces: mpsc::Receiver<Vec<u8>>, place: OwnedSemaphorePermit, stopping: Stopping) -> Body {
+    let open = (pieces, stopping, place);
+    Body::from_stream(unfold(open, async |mut open| {
+        let piece = tokio::select! {
+            biased;
+            () = open.1.told() => None,
+            piece = open.0.recv() => piece,
+        };
+        piece.map(|piece| (Ok::<_, Infallible>(piece), open))
+    }))
+}
+
+/// Where the reader is: as its browser says, else as the address says.
+fn cursor(headers: &HeaderMap, after: Option<String>) -> Result<Option<Cursor>, Problem> {
+    let resumed = headers
+        .get(LAST_EVENT_ID)
+        .filter(|value| !value.is_empty())
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    resumed
+        .or(after)
+        .map(|text| {
+            text.parse().map_err(|e: crate::journal::NotACursor| {
+                Problem::new(Code::BadCursor, e.to_string())
+            })
+        })
+        .transpose()
+}
+
+fn told(stopping: Option<Extension<Stopping>>) -> Stopping {
+    stopping.map_or_else(Stopping::default, |Extension(stopping)| stopping)
+}
+
+impl Door {
+    fn stream_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.streams)
+            .try_acquire_owned()
+            .map_err(|_| Problem::new(Code::TooBusy, "too many streams are open; try again"))
+    }
+}

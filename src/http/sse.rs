@@ -1,0 +1,93 @@
+//! Server-sent events: frames as bytes, with a heartbeat between them.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use axum::response::Response;
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use super::serve::Stopping;
+use crate::journal::Frame;
+
+/// How often a comment is sent, so that both sides notice a dead connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Tells the client how soon to come back when the connection ends.
+const RETRY: &[u8] = b"retry: 1000\n\n";
+
+/// A frame as it is sent.
+#[must_use]
+pub fn encode(frame: &Frame) -> Bytes {
+    // A line break outside of a JSON string is only space, and inside of one it cannot stand.
+    let json = frame.json.replace(['\n', '\r'], " ");
+    Bytes::from(format!(
+        "id: {}\nevent: {}\ndata: {json}\n\n",
+        frame.id,
+        frame.name.as_str()
+    ))
+}
+
+/// What an open stream holds on to.
+struct Open {
+    frames: mpsc::Receiver<Frame>,
+    heartbeat: Interval,
+    stopping: Stopping,
+    _place: OwnedSemaphorePermit,
+}
+
+enum Next {
+    Frame(Frame),
+    Heartbeat,
+    End,
+}
+
+/// The frames as a response that ends with them, or when the service stops.
+#[must_use]
+pub fn answer(
+    frames: mpsc::Receiver<Frame>,
+    place: OwnedSemaphorePermit,
+    stopping: Stopping,
+) -> Response {
+    let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let open = Open {
+        frames,
+        heartbeat,
+        stopping,
+        _place: place,
+    };
+    let first =
+        stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from_static(RETRY)) });
+    let rest = stream::unfold(open, async |mut open| {
+        let bytes = match open.next().await {
+            Next::Frame(frame) => encode(&frame),
+            Next::Heartbeat => Bytes::from_static(b": heartbeat\n\n"),
+            Next::End => return None,
+        };
+        Some((Ok(bytes), open))
+    });
+    let mut response = Response::new(Body::from_stream(stream::StreamExt::chain(first, rest)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+impl Open {
+    async fn next(&mut self) -> Next {
+        tokio::select! {
+            biased;
+            () = self.stopping.told() => Next::End,
+            frame = self.frames.recv() => frame.map_or(Next::End, Next::Frame),
+            _ = self.heartbeat.tick() => Next::Heartbeat,
+        }
+    }
+}
