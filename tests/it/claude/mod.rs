@@ -4,5 +4,6 @@
 //! judged. The whole flow through the service's doors is tested in `flow`.
 
 mod endings;
+mod samples;
 mod sessions;
 mod stage;
