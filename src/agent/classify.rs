@@ -248,3 +248,108 @@ fn last_words(stderr_tail: &str) -> String {
 fn fail(code: FailureCode, detail: impl Into<String>) -> Result<(), Failure> {
     Err(Failure::new(code, detail))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"s","model":"m"}"#;
+    const SUCCESS: &str = r#"{"type":"result","subtype":"success","is_error":false,"terminal_reason":"completed","stop_reason":"end_turn","result":"done"}"#;
+    const RETRY: &str = r#"{"type":"system","subtype":"api_retry","attempt":4,"error_status":529}"#;
+
+    fn judged(kind: AgentKind, lines: &[&str], exit: Exit, ended_by: EndedBy) -> String {
+        let mut transcript = Transcript::new(kind);
+        transcript.push_bytes(lines.join("\n").as_bytes());
+        transcript.finish();
+        match outcome(&transcript, exit, ended_by, "first line\nlast line\n\n") {
+            Outcome::Finished => "finished".to_owned(),
+            Outcome::Failed(failure) => format!("{:?}: {}", failure.code, failure.detail),
+        }
+    }
+
+    #[test]
+    fn our_own_limits_and_stops_win_over_all_that_the_agent_says() {
+        let by = |ended_by| judged(AgentKind::Claude, &[INIT, SUCCESS], Exit::Code(0), ended_by);
+        insta::assert_snapshot!([EndedBy::WallClock, EndedBy::Idle, EndedBy::OutputSize, EndedBy::Stop].map(by).join("\n"), @"
+        WallClockLimit: it was ended at its wall-clock limit
+        IdleLimit: it was ended after too long without output
+        OutputLimit: it was ended because it printed too much
+        Stopped: it was stopped on request
+        ");
+        let waiting = judged(
+            AgentKind::Claude,
+            &[INIT, RETRY],
+            Exit::Signal(15),
+            EndedBy::Idle,
+        );
+        assert_eq!(
+            waiting,
+            "IdleLimit: it was ended after too long without output; it was waiting for the API (529, try 4)"
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_success() {
+        for kind in [AgentKind::Claude, AgentKind::Command, AgentKind::Stub] {
+            let lines = [INIT, SUCCESS];
+            assert_eq!(
+                judged(kind, &lines, Exit::Unknown, EndedBy::Itself),
+                "Unknown: nobody saw how it ended"
+            );
+        }
+    }
+
+    #[test]
+    fn an_end_without_all_marks_of_success_has_its_name() {
+        let claude = |lines: &[&str], exit| judged(AgentKind::Claude, lines, exit, EndedBy::Itself);
+        let ends = [
+            claude(&[INIT, SUCCESS], Exit::Code(0)),
+            claude(&[INIT, SUCCESS], Exit::Code(3)),
+            claude(&[INIT, SUCCESS], Exit::Code(143)),
+            claude(&[INIT, SUCCESS], Exit::Signal(9)),
+            claude(&[INIT, SUCCESS, INIT], Exit::Code(0)),
+            claude(&[INIT], Exit::Code(0)),
+            claude(&[INIT], Exit::Code(1)),
+            claude(&[], Exit::Code(0)),
+            claude(&[], Exit::Code(1)),
+        ];
+        insta::assert_snapshot!(ends.join("\n"), @"
+        finished
+        ExitCode: exit code 3: last line
+        Killed: signal 15 ended it
+        Killed: signal 9 ended it
+        CutOff: it exited without a last word on its last turn: last line
+        CutOff: it exited without a last word: last line
+        CutOff: it exited without a last word: last line
+        CutOff: it exited without a last word: last line
+        ExitCode: exit code 1 before it began: last line
+        ");
+    }
+
+    #[test]
+    fn one_that_lingered_after_its_last_word_is_judged_by_that_word() {
+        let lingered =
+            |lines: &[&str], exit| judged(AgentKind::Claude, lines, exit, EndedBy::Lingering);
+        for ours in [
+            Exit::Code(0),
+            Exit::Code(143),
+            Exit::Signal(15),
+            Exit::Signal(9),
+        ] {
+            assert_eq!(lingered(&[INIT, SUCCESS], ours), "finished", "{ours:?}");
+        }
+        assert_eq!(
+            lingered(&[INIT, SUCCESS], Exit::Signal(11)),
+            "Killed: signal 11 ended it"
+        );
+        assert!(lingered(&[INIT], Exit::Signal(15)).starts_with("CutOff"));
+    }
+
+    #[test]
+    fn a_command_is_judged_by_its_exit_alone() {
+        let command = |exit| judged(AgentKind::Command, &["I failed"], exit, EndedBy::Itself);
+        assert_eq!(command(Exit::Code(0)), "finished");
+        assert_eq!(command(Exit::Code(2)), "ExitCode: exit code 2: last line");
+        assert_eq!(command(Exit::Signal(11)), "Killed: signal 11 ended it");
+    }
+}

@@ -218,3 +218,42 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         &["IS_SANDBOX", "CLAUDE_CODE_BUBBLEWRAP", "TERM"],
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_sets_its_own_variables_and_none_that_change_what_runs_or_where_keys_go() {
+        for fine in [
+            "CI",
+            "RUST_LOG",
+            "GIT_AUTHOR_NAME",
+            "CLAUDE_CODE_MAX_RETRIES",
+            "_x",
+            "lower_1",
+        ] {
+            assert_eq!(forbidden_env(fine), None, "{fine}");
+        }
+        for not in [
+            "LD_PRELOAD",
+            "PATH",
+            "HOME",
+            "GIT_DIR",
+            "GIT_CONFIG_COUNT",
+            "GIT_SSH_COMMAND",
+            "NODE_OPTIONS",
+            "ANTHROPIC_BASE_URL",
+            "HTTPS_PROXY",
+            "AGENT_RUNNER_RUN_ID",
+            "IS_SANDBOX",
+            "",
+            "1A",
+            "A=B",
+            "A B",
+            "Ä",
+        ] {
+            assert!(forbidden_env(not).is_some(), "{not}");
+        }
+    }
+}

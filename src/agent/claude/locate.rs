@@ -158,3 +158,6 @@ fn native_beside(file: &Path) -> Option<PathBuf> {
         })
         .find(|program| matches!(begins(program), Ok(Begins::Elf)))
 }
+
+#[cfg(test)]
+mod tests;
