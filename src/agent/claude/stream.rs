@@ -60,19 +60,19 @@ fn assistant(event: &Value) -> Vec<Activity> {
         return vec![synthetic(event)];
     }
     let mut activities: Vec<Activity> = blocks(message)
-        .filter_map(|block| match text_of(block, "type") {
-            "text" => Some(Activity::Text {
+        .map(|block| match text_of(block, "type") {
+            "text" => Activity::Text {
                 text: capped(text_of(block, "text"), TEXT_MAX),
-            }),
-            "thinking" => Some(Activity::Thinking {
+            },
+            "thinking" => Activity::Thinking {
                 text: capped(text_of(block, "thinking"), TEXT_MAX),
-            }),
-            "tool_use" => Some(Activity::ToolStart {
+            },
+            "tool_use" => Activity::ToolStart {
                 id: capped(text_of(block, "id"), NAME_MAX),
                 name: capped(text_of(block, "name"), NAME_MAX),
                 input: tool_input(&block["input"]),
-            }),
-            kind => Some(other("assistant", kind)),
+            },
+            kind => other("assistant", kind),
         })
         .collect();
     let used = usage(&message["usage"]);

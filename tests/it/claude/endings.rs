@@ -190,7 +190,6 @@ fn a_kill_in_the_middle_of_a_tool_is_killed() {
     wait_for_file(&stage.worktree().join("tool.pid"), ENOUGH);
     process.kill();
     let ended = process.end(ENOUGH);
-    std::fs::write(stage.worktree().join("tool.stop"), "").expect("the shell is told to stop");
     let (transcript, outcome) = judged(&ended);
 
     assert_eq!(ended.exit, Exit::Signal(9));
@@ -217,7 +216,6 @@ fn an_interruption_exits_with_0_and_is_not_a_success() {
     wait_for_file(&stage.worktree().join("tool.pid"), ENOUGH);
     process.signal(rustix::process::Signal::INT);
     let ended = process.end(ENOUGH);
-    std::fs::write(stage.worktree().join("tool.stop"), "").expect("the shell is told to stop");
     let (_, outcome) = judged(&ended);
 
     assert_eq!(ended.exit, Exit::Code(0));

@@ -1,7 +1,7 @@
 //! Sessions that go on, and what the agent is given.
 
 use agent_runner_api::agent::Session;
-use agent_runner_api::run::{FailureCode, Outcome};
+use agent_runner_api::run::{FailureCode, Hooks, Outcome};
 use uuid::Uuid;
 
 use super::stage::{ENOUGH, Stage, fresh, judged};
@@ -85,7 +85,6 @@ fn a_follow_up_goes_on_after_a_kill_in_mid_tool() {
     wait_for_file(&stage.worktree().join("tool.pid"), ENOUGH);
     process.kill();
     process.end(ENOUGH);
-    std::fs::write(stage.worktree().join("tool.stop"), "").expect("the shell is told to stop");
 
     let ended = stage.run(Session::Resume(id.to_string()), "go on");
     let (transcript, outcome) = judged(&ended);
@@ -159,4 +158,24 @@ fn a_repositorys_own_settings_are_not_read_without_being_asked_for() {
     stage.spec.settings.setting_sources = Some(vec!["user".to_owned(), "project".to_owned()]);
     assert_eq!(judged(&stage.run(fresh(), "anything")).1, Outcome::Finished);
     assert!(ran.exists(), "the hook did not run");
+}
+
+#[test]
+fn the_agents_own_commits_run_the_repositorys_hooks_only_where_they_are_inherited() {
+    let api = MockApi::start();
+    let url = api.serve(Scenario::edits_a_file_and_commits_it());
+    for (hooks, expected) in [(Hooks::Skip, false), (Hooks::Inherit, true)] {
+        let Some(mut stage) = Stage::set(&url) else {
+            return;
+        };
+        stage.spec.settings.hooks = hooks;
+        let ran = stage.repository_with_a_hook();
+        let ended = stage.run(fresh(), "write and commit");
+        assert_eq!(judged(&ended).1, Outcome::Finished, "{ended:?}");
+        assert!(
+            stage.worktree().join(".git/refs/heads/main").exists(),
+            "it was committed"
+        );
+        assert_eq!(ran.exists(), expected, "{hooks:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! One agent on a stage: a repository, a home and temporary files of its own.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +62,23 @@ impl Stage {
             .join("work")
             .canonicalize()
             .expect("it is there")
+    }
+
+    /// Makes the agent's folder a repository whose commits make the returned file.
+    #[expect(clippy::disallowed_methods, reason = "a test's own git")]
+    pub fn repository_with_a_hook(&self) -> PathBuf {
+        let made = std::process::Command::new("git")
+            .args(["init", "--quiet", "--initial-branch=main"])
+            .current_dir(self.worktree())
+            .status();
+        assert!(made.expect("git starts").success());
+        let ran = self.folder.path().join("hook-ran");
+        let hook = self.worktree().join(".git/hooks/pre-commit");
+        std::fs::write(&hook, format!("#!/bin/sh\n: > '{}'\n", ran.display()))
+            .expect("it can be written");
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755))
+            .expect("it is ours");
+        ran
     }
 
     pub fn invocation(&self, session: Session, prompt: &str) -> Invocation {
