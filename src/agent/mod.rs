@@ -1,12 +1,12 @@
 //! Its worker: what is started for a run, what it says while it works, and what its end means.
 //!
-//! One file (or folder) an agent: [`claude`], [`command`], [`stub`]. What all share is beside them:
+//! One file (or folder) an agent: `claude`, `command`, `stub`. What all share is beside them:
 //!
-//! - [`invocation`]: a run's spec becomes argv, environment and stdin;
-//! - [`environment`]: the environment is built, never inherited;
-//! - [`lines`] and [`activity`]: output becomes lines, a line becomes activities;
-//! - [`transcript`]: what an attempt's output adds up to;
-//! - [`classify`]: transcript and exit become an outcome.
+//! - `invocation`: a run's spec becomes argv, environment and stdin;
+//! - `environment`: the environment is built, never inherited;
+//! - `lines` and `activity`: output becomes lines, a line becomes activities;
+//! - `transcript`: what an attempt's output adds up to;
+//! - `classify`: transcript and exit become an outcome.
 //!
 //! Deliberately absent: starting a process, reading a clock, the service's own environment (it is
 //! handed in). Nothing here decides whether the work is any good: that is for the Definition of Done.
