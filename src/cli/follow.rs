@@ -27,6 +27,7 @@ pub struct Follow {
     stream: Stream,
     lines: EventLines,
     json: bool,
+    begun: bool,
     status: String,
     failure: Value,
 }
@@ -39,6 +40,7 @@ impl Follow {
             stream: Stream::open(client, path, start)?,
             lines: EventLines::default(),
             json,
+            begun: false,
             status: String::new(),
             failure: Value::Null,
         })
@@ -71,7 +73,8 @@ impl Follow {
     /// Shows events until it is time to stop.
     pub fn show(&mut self, until: Until) -> Result<(), CliError> {
         loop {
-            let stopping = until == Until::Shown || self.at_rest();
+            // However slow the server is: before its first event, silence says nothing.
+            let stopping = self.begun && (until == Until::Shown || self.at_rest());
             match self.stream.next(stopping.then_some(QUIET))? {
                 Heard::Event(event) => self.see(&event)?,
                 Heard::Nothing => return Ok(()),
@@ -118,6 +121,7 @@ impl Follow {
     }
 
     fn see(&mut self, event: &Event) -> Result<(), CliError> {
+        self.begun = true;
         let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
         let told = match event.name.as_str() {
             "connected" => Some(&payload["run"]),

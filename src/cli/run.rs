@@ -84,7 +84,7 @@ pub fn run(args: &RunArgs, around: &Surroundings) -> Result<(), CliError> {
     if args.connection.json {
         screen::json(&answer.text)?;
     } else {
-        for line in told(&answer) {
+        for line in told(&answer, args.follow) {
             screen::line(line)?;
         }
     }
@@ -130,7 +130,7 @@ fn request(args: &RunArgs) -> Result<Value, CliError> {
     ])))
 }
 
-fn told(answer: &Answer) -> Vec<String> {
+fn told(answer: &Answer, followed: bool) -> Vec<String> {
     let run = &answer.value;
     let field = |name: &str| escape_line(&shown(run, name)).into_owned();
     let mut lines = vec![
@@ -143,13 +143,13 @@ fn told(answer: &Answer) -> Vec<String> {
     if !stub.is_empty() {
         lines.push(format!("agent     stub: {}", escape_line(&stub)));
     }
-    lines.push(styled(
-        FAINT,
-        format!(
-            "follow it with: agent_runner_api logs {} -f",
-            escape_line(&id(run))
-        ),
-    ));
+    if !followed {
+        let id = escape_line(&id(run)).into_owned();
+        lines.push(styled(
+            FAINT,
+            format!("follow it with: agent_runner_api logs {id} -f"),
+        ));
+    }
     lines
 }
 

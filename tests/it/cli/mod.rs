@@ -1,1 +1,12 @@
-//! (being built)
+//! The door for people: the program itself, against a small server that answers what a test tells it to.
+
+mod commands;
+mod doctor;
+mod fake_server;
+mod following;
+mod help;
+mod output;
+mod problems;
+mod program;
+mod settings;
+mod systemd;
