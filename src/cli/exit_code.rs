@@ -16,7 +16,7 @@ pub enum ExitCode {
     Unreachable = 3,
     /// There is no such run, evidence or workflow.
     NotFound = 4,
-    /// The server refused: the gate is shut, or the run's state does not allow it.
+    /// The server refused: the gate, the run's state or who asks does not allow it.
     Refused = 5,
     /// The run that was followed failed or was aborted.
     RunFailed = 6,
@@ -70,7 +70,7 @@ impl ExitCode {
             ExitCode::Usage => "the command line is wrong",
             ExitCode::Unreachable => "no server answers",
             ExitCode::NotFound => "no such run, evidence or workflow",
-            ExitCode::Refused => "refused: the gate is shut, or the run's state does not allow it",
+            ExitCode::Refused => "refused: the gate, the run's state or who asks does not allow it",
             ExitCode::RunFailed => "the run that was followed failed or was aborted",
             ExitCode::NotARepository => "server start: not a git repository",
             ExitCode::NoSuchBase => "server start: no such base branch",

@@ -24,6 +24,8 @@ pub enum Until {
 /// A run being followed.
 #[derive(Debug)]
 pub struct Follow {
+    client: Client,
+    run: String,
     stream: Stream,
     lines: EventLines,
     json: bool,
@@ -33,10 +35,27 @@ pub struct Follow {
 }
 
 impl Follow {
-    /// Opens the stream of a run. With `json`, each event is shown as a line `{id, event, data}`.
-    pub fn open(client: &Client, run: &str, start: Start, json: bool) -> Result<Follow, CliError> {
+    /// All that a run did and does. With `json`, each event is shown as a line `{id, event, data}`.
+    pub fn replay(client: &Client, run: &str, json: bool) -> Result<Follow, CliError> {
+        // A replay begins without a snapshot, which tells whose output it is.
+        let snapshot = client.fetch(&format!("/api/runs/{}", segment(run)))?.value;
+        let mut follow = Follow::open(client, run, Start::Beginning, json)?;
+        follow.lines.of("connected", &json!({"run": snapshot}));
+        Ok(follow)
+    }
+
+    /// What a run does from now on; nothing of it is missed once this is back.
+    pub fn from_now(client: &Client, run: &str, json: bool) -> Result<Follow, CliError> {
+        let mut follow = Follow::open(client, run, Start::Now, json)?;
+        follow.wait_connected()?;
+        Ok(follow)
+    }
+
+    fn open(client: &Client, run: &str, start: Start, json: bool) -> Result<Follow, CliError> {
         let path = format!("/api/runs/{}/sse", segment(run));
         Ok(Follow {
+            client: client.clone(),
+            run: run.to_owned(),
             stream: Stream::open(client, path, start)?,
             lines: EventLines::default(),
             json,
@@ -46,8 +65,7 @@ impl Follow {
         })
     }
 
-    /// Waits until the server has answered with its snapshot: what happens from now on is not missed.
-    pub fn wait_connected(&mut self) -> Result<(), CliError> {
+    fn wait_connected(&mut self) -> Result<(), CliError> {
         loop {
             match self.stream.next(None)? {
                 Heard::Event(event) => {
@@ -93,9 +111,15 @@ impl Follow {
         }
     }
 
+    /// How it ended. An event may tell the status alone; the run itself knows why.
     fn ending(&self) -> String {
-        let detail = words(&self.failure, "detail");
-        let code = words(&self.failure, "code");
+        let path = format!("/api/runs/{}", segment(&self.run));
+        let failure = match (&self.failure, self.client.fetch(&path)) {
+            (Value::Null, Ok(answer)) => answer.value["failure"].clone(),
+            (told, _) => told.clone(),
+        };
+        let detail = words(&failure, "detail");
+        let code = words(&failure, "code");
         match code.is_empty() {
             true => format!("the run is {}", self.status),
             false => format!("the run is {}: {detail} ({code})", self.status),

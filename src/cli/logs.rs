@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::follow::{Follow, Until};
 use super::screen;
-use super::wire::{Connection, Start, query, segment};
+use super::wire::{Connection, query, segment};
 use crate::config::Surroundings;
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub fn logs(args: &LogsArgs, around: &Surroundings) -> Result<(), CliError> {
         let body = client.open(&path, &[])?.into_body();
         return screen::raw(body.into_with_config().limit(u64::MAX).reader());
     }
-    let mut follow = Follow::open(&client, &args.id, Start::Beginning, args.connection.json)?;
+    let mut follow = Follow::replay(&client, &args.id, args.connection.json)?;
     if args.follow {
         follow.show_to_the_end()
     } else {

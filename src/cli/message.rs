@@ -7,7 +7,7 @@ use super::error::CliError;
 use super::follow::Follow;
 use super::run::text_or_stdin;
 use super::screen::{self, escape_line, shown};
-use super::wire::{Connection, Start, segment};
+use super::wire::{Connection, segment};
 use crate::config::Surroundings;
 
 #[derive(Debug, clap::Args)]
@@ -28,18 +28,10 @@ pub fn message(args: &MessageArgs, around: &Surroundings) -> Result<(), CliError
     let client = args.connection.client(around)?;
     let text = text_or_stdin(&args.text)?;
     // The stream is open before the message is sent, so that nothing of the answer is missed.
-    let mut follow = match args.follow {
-        true => Some(Follow::open(
-            &client,
-            &args.id,
-            Start::Now,
-            args.connection.json,
-        )?),
+    let follow = match args.follow {
+        true => Some(Follow::from_now(&client, &args.id, args.connection.json)?),
         false => None,
     };
-    if let Some(follow) = &mut follow {
-        follow.wait_connected()?;
-    }
     let path = format!("/api/runs/{}/messages", segment(&args.id));
     let answer = client.send(Method::POST, &path, &json!({"text": text}))?;
     if args.connection.json {

@@ -1,6 +1,5 @@
 //! The hidden commands that the server starts its agents with. Nothing but a door into `process`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::error::CliError;
@@ -14,9 +13,8 @@ pub struct SuperviseArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct ExecGateArgs {
-    /// What `process` hands to itself
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
+    /// The attempt's folder
+    dir: PathBuf,
 }
 
 /// SEAM: becomes `crate::process::supervise_main(&args.dir)`, whose code is the program's.
@@ -27,10 +25,10 @@ pub fn supervise(args: &SuperviseArgs) -> Result<ExitCode, CliError> {
     )))
 }
 
-/// SEAM: becomes `crate::process::exec_gate_main(&args.arguments)`, which does not come back if it succeeds.
+/// SEAM: becomes `crate::process::exec_gate_main(&args.dir)`, which does not come back if it succeeds.
 pub fn exec_gate(args: &ExecGateArgs) -> Result<ExitCode, CliError> {
-    let count = args.arguments.len();
+    let dir = args.dir.display();
     Err(CliError::Failed(anyhow::anyhow!(
-        "this build has no gate for {count} arguments"
+        "this build has no gate for {dir}"
     )))
 }

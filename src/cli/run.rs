@@ -9,7 +9,7 @@ use ureq::http::Method;
 use super::error::CliError;
 use super::follow::Follow;
 use super::screen::{self, FAINT, escape_line, id, shown, styled, words};
-use super::wire::{Answer, Connection, Start};
+use super::wire::{Answer, Connection};
 use crate::config::Surroundings;
 
 /// The largest prompt read from standard input; the server's limit for a request is below it.
@@ -90,8 +90,7 @@ pub fn run(args: &RunArgs, around: &Surroundings) -> Result<(), CliError> {
     }
     if args.follow {
         let run = id(&answer.value);
-        return Follow::open(&client, &run, Start::Beginning, args.connection.json)?
-            .show_to_the_end();
+        return Follow::replay(&client, &run, args.connection.json)?.show_to_the_end();
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use ureq::http::Method;
 
 use super::error::CliError;
 use super::run::text_or_stdin;
-use super::screen::{self, Column, escape, escape_line, shown, words};
+use super::screen::{self, Column, escape, escape_line, shown};
 use super::wire::{Connection, segment};
 use crate::config::Surroundings;
 
@@ -71,13 +71,17 @@ fn list(args: &ListArgs, around: &Surroundings) -> Result<(), CliError> {
     }
     let workflows = answer.value["workflows"].as_array();
     let rows = workflows.into_iter().flatten().map(|workflow| {
-        let first_line = words(workflow, "description");
+        let built_in = workflow["built_in"] == Value::Bool(true);
         vec![
             Column::text(shown(workflow, "name")),
-            Column::text(first_line.lines().next().unwrap_or_default()),
+            Column::text(if built_in { "built in" } else { "yours" }),
+            Column::text(shown(workflow, "updated_at")),
         ]
     });
-    screen::line(screen::table(&["WORKFLOW", "DESCRIPTION"], rows.collect()))
+    screen::line(screen::table(
+        &["WORKFLOW", "WHOSE", "CHANGED"],
+        rows.collect(),
+    ))
 }
 
 fn show(args: &NameArgs, around: &Surroundings) -> Result<(), CliError> {

@@ -31,7 +31,7 @@ pub fn doctor(args: &DoctorArgs, around: &Surroundings) -> Result<ExitCode, CliE
     };
     let checks = machine::checks(&config, around, server.is_some());
     let failed = checks.iter().any(|check| check.status == Verdict::Fail)
-        || server_checks(server.as_ref()).any(|check| words(check, "status") == "fail");
+        || findings(server.as_ref()).any(|finding| words(finding, "level") == "error");
     if args.connection.json {
         screen::json_line(&json!({"checks": checks, "server": server}))?;
     } else {
@@ -66,17 +66,14 @@ fn show(checks: &[Check], server: Option<&Value>, url: &str) -> Result<(), CliEr
         return screen::line(styled(FAINT, format!("no server answers at {url}")));
     };
     screen::line(format!("the server at {url}:"))?;
-    let there = server_checks(Some(server)).map(|check| {
-        let advice = ["advice", "hint"].map(|field| words(check, field)).concat();
-        row(
-            &words(check, "name"),
-            &words(check, "status"),
-            &words(check, "detail"),
-            &advice,
-        )
+    let there = findings(Some(server)).map(|finding| {
+        let level = words(finding, "level");
+        let seen = Column::text(words(finding, "detail"));
+        let level = Column::in_style(&level, style_of(&level));
+        vec![Column::text(words(finding, "what")), level, seen]
     });
     screen::line(screen::table(
-        &["CHECK", "", "SEEN", "WHAT TO DO"],
+        &["CHECK", "", "SEEN AND WHAT TO DO"],
         there.collect(),
     ))
 }
@@ -90,9 +87,9 @@ fn row(name: &str, status: &str, detail: &str, advice: &str) -> Vec<Column> {
     ]
 }
 
-fn server_checks(server: Option<&Value>) -> impl Iterator<Item = &Value> {
+fn findings(server: Option<&Value>) -> impl Iterator<Item = &Value> {
     server
-        .and_then(|server| server["checks"].as_array())
+        .and_then(|server| server["findings"].as_array())
         .into_iter()
         .flatten()
 }

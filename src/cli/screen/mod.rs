@@ -43,8 +43,8 @@ pub fn styled(style: Style, text: impl Display) -> String {
 pub fn style_of(status: &str) -> Style {
     match status {
         "finished" | "merged" | "validated" | "done" | "ok" => GOOD,
-        "failed" | "aborted" | "fail" => BAD,
-        "warn" | "pending" => BUSY,
+        "failed" | "aborted" | "fail" | "error" => BAD,
+        "warn" | "warning" | "pending" => BUSY,
         _ => Style::new(),
     }
 }

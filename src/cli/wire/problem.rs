@@ -43,10 +43,15 @@ impl Problem {
         for blocker in list(&self.document["blockers"]) {
             out.push_str(&self.blocker(blocker));
         }
+        for mode in list(&self.document["modes"]) {
+            let _ = write!(out, "\n  - {}", mode.as_str().unwrap_or_default());
+        }
         for path in list(&self.document["paths"]) {
             let _ = write!(out, "\n  - {}", path.as_str().unwrap_or_default());
         }
-        if let Some(hint) = self.code().and_then(|code| hint(code, self.run())) {
+        let named = words(&self.document, "run_id");
+        let run = if named.is_empty() { self.run() } else { &named };
+        if let Some(hint) = self.code().and_then(|code| hint(code, run)) {
             let _ = write!(out, "\n  hint: {hint}");
         }
         if self.status >= 500 && self.document["request_id"].is_string() {
@@ -80,18 +85,22 @@ impl Problem {
         }
         let _ = write!(out, "{} ({})", said(blocker), words(blocker, "code"));
         let evidence = words(blocker, "evidence_id");
-        if !evidence.is_empty() {
-            let _ = write!(
-                out,
-                "\n    hint: agent_runner_api validate {} {evidence} --by YOUR-NAME",
-                self.run()
-            );
-        } else if !item.is_empty() {
-            let _ = write!(
-                out,
-                "\n    hint: agent_runner_api evidence add {} --item {item} --text '…'",
-                self.run()
-            );
+        let run = self.run();
+        match blocker["code"].as_str() {
+            Some("evidence_not_validated") if !evidence.is_empty() => {
+                let _ = write!(
+                    out,
+                    "\n    hint: agent_runner_api validate {run} {evidence} --by YOUR-NAME"
+                );
+            }
+            // Missing, stale or rejected: what is wanted is new evidence.
+            Some(code) if code.starts_with("evidence_") && !item.is_empty() => {
+                let _ = write!(
+                    out,
+                    "\n    hint: agent_runner_api evidence add {run} --item {item} --text '…'"
+                );
+            }
+            _ => {}
         }
         out
     }
@@ -131,6 +140,12 @@ fn hint(code: &str, run: &str) -> Option<String> {
         "merge_conflict" => format!(
             "have the agent bring its branch up to date: `agent_runner_api message {run} 'merge the base branch and resolve the conflicts'`"
         ),
+        "live_run" => format!(
+            "follow that one (`agent_runner_api logs {run} -f`), or start this one beside it with --allow-parallel"
+        ),
+        "ambiguous_id" => "write more characters of the id".into(),
+        "own_evidence" => "somebody other than its author must validate it".into(),
+        "no_session" => format!("start afresh: `agent_runner_api retry {run}`"),
         "base_moved" => "the base branch moved meanwhile; merge again".into(),
         "nothing_to_merge" => format!("see what the agent did: `agent_runner_api logs {run}`"),
         "unknown_mode" | "unknown_workflow" => {

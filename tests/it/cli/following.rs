@@ -5,7 +5,16 @@ use serde_json::{Value, json};
 use super::fake_server::{FakeServer, Reply};
 use super::program::Program;
 
+const RUN: &str = "GET /api/runs/0199ab";
 const SSE: &str = "GET /api/runs/0199ab/sse";
+
+/// The run as the server shows it before its stream is opened.
+fn run() -> Reply {
+    Reply::json(
+        200,
+        &json!({"id": "0199ab", "agent": "claude", "status": "running"}),
+    )
+}
 
 fn connected(status: &str) -> (&'static str, &'static str, Value) {
     (
@@ -40,6 +49,7 @@ fn a_started_run_is_followed_to_its_end() {
         json!({"run_id": "0199ab", "status": "running", "branch": "auto/x", "worktree_path": "/w"});
     let server = FakeServer::start(vec![
         ("POST /api/runs", Reply::json(201, &created)),
+        (RUN, run()),
         (SSE, Reply::events(&events).staying_open()),
     ]);
     let ended = Program::talking_to(&server.url).run(&["run", "--prompt", "x", "--follow"]);
@@ -54,18 +64,38 @@ fn a_started_run_is_followed_to_its_end() {
     [finished]
     ");
     let asked = server.asked();
-    assert_eq!(asked[1].line, "GET /api/runs/0199ab/sse?after=0");
-    assert_eq!(asked[1].headers["accept"], "text/event-stream");
+    assert_eq!(asked[2].line, "GET /api/runs/0199ab/sse?after=0");
+    assert_eq!(asked[2].headers["accept"], "text/event-stream");
 }
 
 #[test]
 fn a_run_that_fails_while_it_is_followed_is_exit_code_6() {
     let failed = json!({"status": "failed", "failure": {"code": "auth", "detail": "no key"}});
     let events = [connected("running"), ("2-0", "status", failed)];
-    let server = FakeServer::start(vec![(SSE, Reply::events(&events).staying_open())]);
+    let server = FakeServer::start(vec![
+        (RUN, run()),
+        (SSE, Reply::events(&events).staying_open()),
+    ]);
     let ended = Program::talking_to(&server.url).run(&["logs", "0199ab", "-f"]);
     assert_eq!(ended.code, 6);
     assert_eq!(ended.stderr, "error: the run is failed: no key (auth)\n");
+}
+
+#[test]
+fn why_it_failed_is_asked_of_the_run_where_the_event_does_not_tell() {
+    let failure = json!({"code": "killed", "detail": "by signal 9"});
+    let run = json!({"id": "0199ab", "agent": "claude", "status": "failed", "failure": failure});
+    let events = [status("2-0", "running"), status("3-0", "failed")];
+    let server = FakeServer::start(vec![
+        (RUN, Reply::json(200, &run)),
+        (SSE, Reply::events(&events)),
+    ]);
+    let ended = Program::talking_to(&server.url).run(&["logs", "0199ab", "-f"]);
+    assert_eq!(ended.code, 6);
+    assert_eq!(
+        ended.stderr,
+        "error: the run is failed: by signal 9 (killed)\n"
+    );
 }
 
 #[test]
@@ -73,6 +103,7 @@ fn a_broken_stream_goes_on_after_its_last_event() {
     let first = [connected("running"), says("1-40", "one")];
     let second = [says("1-80", "two"), status("2-80", "finished")];
     let server = FakeServer::start(vec![
+        (RUN, run()),
         (SSE, Reply::events(&first)),
         (
             SSE,
@@ -89,7 +120,8 @@ fn a_broken_stream_goes_on_after_its_last_event() {
         (0, "one\ntwo\n[finished]\n"),
         "{ended:?}"
     );
-    let asked = server.asked();
+    let mut asked = server.asked();
+    asked.retain(|asked| asked.line.contains("/sse"));
     assert_eq!(asked.len(), 3);
     assert_eq!(asked[0].line, "GET /api/runs/0199ab/sse?after=0");
     for again in &asked[1..] {
@@ -101,7 +133,10 @@ fn a_broken_stream_goes_on_after_its_last_event() {
 #[test]
 fn logs_without_follow_show_what_there_is_of_a_running_run_and_stop() {
     let events = [connected("running"), says("1-40", "so far")];
-    let server = FakeServer::start(vec![(SSE, Reply::events(&events).staying_open())]);
+    let server = FakeServer::start(vec![
+        (RUN, run()),
+        (SSE, Reply::events(&events).staying_open()),
+    ]);
     let ended = Program::talking_to(&server.url).run(&["logs", "0199ab"]);
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
@@ -140,7 +175,7 @@ fn a_message_is_sent_after_its_stream_is_open_and_followed_through_the_new_attem
 #[test]
 fn with_json_each_event_is_a_line() {
     let events = [connected("finished"), says("1-4", "\u{1b}x")];
-    let server = FakeServer::start(vec![(SSE, Reply::events(&events))]);
+    let server = FakeServer::start(vec![(RUN, run()), (SSE, Reply::events(&events))]);
     let ended = Program::talking_to(&server.url).run(&["logs", "0199ab", "-f", "--json"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let lines: Vec<Value> = ended

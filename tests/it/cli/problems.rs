@@ -13,7 +13,7 @@ fn a_shut_gate_names_each_blocker_and_what_to_do() {
         "detail": "2 items are not proven", "request_id": "r1",
         "blockers": [
             {"code": "evidence_missing", "item_key": "tests", "item_id": "i1", "evidence_id": null, "detail": "no evidence"},
-            {"code": "not_validated", "item_key": "review", "item_id": "i2", "evidence_id": "e2", "detail": "nobody validated it\u{1b}[2J"},
+            {"code": "evidence_not_validated", "item_key": "review", "item_id": "i2", "evidence_id": "e2", "detail": "nobody validated it\u{1b}[2J"},
         ],
     });
     let server = FakeServer::start(vec![(
@@ -26,7 +26,7 @@ fn a_shut_gate_names_each_blocker_and_what_to_do() {
     error: The gate is shut: 2 items are not proven (gate_closed)
       - tests: no evidence (evidence_missing)
         hint: agent_runner_api evidence add 0199ab --item tests --text '…'
-      - review: nobody validated it\u001b[2J (not_validated)
+      - review: nobody validated it\u001b[2J (evidence_not_validated)
         hint: agent_runner_api validate 0199ab e2 --by YOUR-NAME
     ");
 }
@@ -47,6 +47,7 @@ fn each_wrong_field_is_named() {
 }
 
 #[rstest]
+#[case(403, 5)]
 #[case(404, 4)]
 #[case(409, 5)]
 #[case(422, 1)]
@@ -64,6 +65,19 @@ fn the_exit_code_tells_what_kind_of_no_it_was(#[case] status: u16, #[case] code:
             .code,
         code
     );
+}
+
+#[test]
+fn a_live_run_for_the_same_card_is_named_in_the_hint() {
+    let problem = json!({"title": "A run for the same is going on", "status": 409, "code": "live_run", "run_id": "0199cd"});
+    let server = FakeServer::start(vec![("POST /api/runs", Reply::problem(409, &problem))]);
+    let ended = Program::talking_to(&server.url).run(&["run", "--card", "c1"]);
+    assert_eq!(ended.code, 5);
+    assert!(
+        ended.stderr.contains("agent_runner_api logs 0199cd -f"),
+        "{ended:?}"
+    );
+    assert!(ended.stderr.contains("--allow-parallel"), "{ended:?}");
 }
 
 #[test]
