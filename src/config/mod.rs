@@ -1,9 +1,9 @@
 //! Flags, environment and file, in one place.
 //!
-//! Every setting is one line of [`SETTINGS`]: its flag, its environment variable, its key in the TOML file, the text
-//! of `--help` and the table of [`reference()`] are all made from that line, so that none can lack another.
+//! Every setting is one line of `SETTINGS`: its flag, its environment variable, its key in the TOML file, the text
+//! of `--help` and the table of `reference` are all made from that line, so that none can lack another.
 //! Precedence: defaults < file < environment < flags. This is also the only place that reads the environment; what
-//! else wants to know it gets [`Surroundings::environment`].
+//! else wants to know it gets `Surroundings::environment`.
 //!
 //! Deliberately absent: settings of a workflow or of a run (they are in the database and in requests), and changing
 //! a setting while the server runs.
