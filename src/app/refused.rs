@@ -2,7 +2,9 @@
 
 use crate::dod::content::ContentError;
 use crate::gate::Blocker;
+use crate::git;
 use crate::run::{EvidenceId, Refusal, RunId};
+use crate::store::StoreError;
 
 /// A field of a request that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
@@ -88,13 +90,15 @@ pub enum Refused {
         /// The files.
         paths: Vec<String>,
     },
-    /// The base is checked out with changes where the merge would write.
-    #[error("the base is checked out at {checkout} with changes that the merge would overwrite: {}", paths.join(", "))]
+    /// The base is checked out with changes where the merge would write, or with something in progress.
+    #[error("{}", in_the_way(checkout, paths, *busy))]
     BaseCheckedOutDirty {
         /// The checkout.
         checkout: String,
-        /// The files.
+        /// The files; none if something is in progress.
         paths: Vec<String>,
+        /// What is in progress there.
+        busy: Option<&'static str>,
     },
     /// The base moved each time that the merge was tried.
     #[error("the base moved while the merge was made; try again")]
@@ -128,6 +132,32 @@ impl From<ContentError> for Refused {
             ContentError::TooLarge { limit } => Refused::TooLarge { limit },
             ContentError::Io { .. } => Refused::Internal(anyhow::Error::new(error)),
         }
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoRun(id) => Refused::NotFound { what: "run", id },
+            StoreError::NotCommitted(_) | StoreError::Closed => Refused::Degraded,
+            other => Refused::Internal(other.into()),
+        }
+    }
+}
+
+impl From<git::Error> for Refused {
+    fn from(error: git::Error) -> Self {
+        Refused::Internal(error.into())
+    }
+}
+
+fn in_the_way(checkout: &str, paths: &[String], busy: Option<&'static str>) -> String {
+    match busy {
+        Some(busy) => format!("the base is checked out at {checkout}, and {busy}"),
+        None => format!(
+            "the base is checked out at {checkout} with changes that the merge would overwrite: {}",
+            paths.join(", ")
+        ),
     }
 }
 

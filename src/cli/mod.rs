@@ -33,6 +33,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use error::CliError;
 pub use exit_code::ExitCode;
+pub use process_side::hidden;
 
 use crate::config::{ServerArgs, Surroundings};
 
@@ -91,12 +92,6 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Install the server as a systemd unit of the user
     Service(systemd::ServiceArgs),
-    /// Own one agent process; started by the server
-    #[command(hide = true)]
-    Supervise(process_side::SuperviseArgs),
-    /// Wait for the word to start an agent; started by a supervisor
-    #[command(hide = true)]
-    ExecGate(process_side::ExecGateArgs),
 }
 
 /// Carries out a command line; the first argument is the program's name. Says on standard error why it failed.
@@ -148,8 +143,6 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::Doctor(args)) => return doctor::doctor(&args, &around),
         Some(Command::Completions(args)) => completions::completions(&args, Cli::command()),
         Some(Command::Service(args)) => systemd::service(&args, &around),
-        Some(Command::Supervise(args)) => return process_side::supervise(&args),
-        Some(Command::ExecGate(args)) => return process_side::exec_gate(&args),
     };
     done.map(|()| ExitCode::Ok)
 }

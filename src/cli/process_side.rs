@@ -1,34 +1,24 @@
 //! The hidden commands that the server starts its agents with. Nothing but a door into `process`.
+//!
+//! They are looked for before the command line is parsed: a supervisor lives as long as its agent, and is small.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::Path;
 
-use super::error::CliError;
-use super::exit_code::ExitCode;
+use crate::process;
 
-#[derive(Debug, clap::Args)]
-pub struct SuperviseArgs {
-    /// The attempt's folder
-    dir: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct ExecGateArgs {
-    /// The attempt's folder
-    dir: PathBuf,
-}
-
-/// SEAM: becomes `crate::process::supervise_main(&args.dir)`, whose code is the program's.
-pub fn supervise(args: &SuperviseArgs) -> Result<ExitCode, CliError> {
-    let dir = args.dir.display();
-    Err(CliError::Failed(anyhow::anyhow!(
-        "this build has no supervisor for {dir}"
-    )))
-}
-
-/// SEAM: becomes `crate::process::exec_gate_main(&args.dir)`, which does not come back if it succeeds.
-pub fn exec_gate(args: &ExecGateArgs) -> Result<ExitCode, CliError> {
-    let dir = args.dir.display();
-    Err(CliError::Failed(anyhow::anyhow!(
-        "this build has no gate for {dir}"
-    )))
+/// Carries out `supervise DIR` and `exec-gate DIR`; nothing if it is neither.
+#[must_use]
+pub fn hidden(arguments: &[OsString]) -> Option<std::process::ExitCode> {
+    let [_, command, dir] = arguments else {
+        return None;
+    };
+    let code = match command.to_str()? {
+        "supervise" => process::supervise_main(Path::new(dir)),
+        "exec-gate" => process::exec_gate_main(Path::new(dir)),
+        _ => return None,
+    };
+    Some(std::process::ExitCode::from(
+        u8::try_from(code).unwrap_or(u8::MAX),
+    ))
 }

@@ -1,14 +1,16 @@
 //! No command: be the server.
 
 use super::error::CliError;
+use super::exit_code::ExitCode;
 use super::screen::line;
+use crate::app::{self, StartError};
 use crate::config::{self, Config, Layers, ServerArgs, Surroundings};
 
 /// Decides the settings, starts the logs, and serves until it is told to stop.
 pub fn serve(args: &ServerArgs, around: &Surroundings) -> Result<(), CliError> {
     let config = Config::load(args, around)?;
     crate::telemetry::start(&config.log).map_err(|why| CliError::Failed(why.into()))?;
-    start_server(config)
+    start_server(config, around)
 }
 
 /// Prints the settings in force.
@@ -18,9 +20,17 @@ pub fn print_config(args: &ServerArgs, around: &Surroundings) -> Result<(), CliE
     line(config::effective(&config, &layers).trim_end())
 }
 
-/// SEAM: becomes `crate::app::serve(config)`, whose errors become [`CliError::Start`] with their code.
-fn start_server(_config: Config) -> Result<(), CliError> {
-    Err(CliError::Failed(anyhow::anyhow!(
-        "this build has no server"
-    )))
+fn start_server(config: Config, around: &Surroundings) -> Result<(), CliError> {
+    app::serve(config, around).map_err(|error| {
+        let code = match &error {
+            StartError::NotARepository(_) => ExitCode::NotARepository,
+            StartError::NoSuchBase(_) => ExitCode::NoSuchBase,
+            StartError::Git(_) => ExitCode::GitTooOld,
+            StartError::DatabaseNewer(_) => ExitCode::DatabaseNewer,
+            StartError::PortTaken { .. } => ExitCode::PortTaken,
+            StartError::NotWritable { .. } => ExitCode::FolderNotWritable,
+            StartError::Database { .. } | StartError::Failed(_) => ExitCode::Failed,
+        };
+        CliError::Start(code, error.into())
+    })
 }

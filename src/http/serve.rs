@@ -163,7 +163,7 @@ where
 {
     // Without these the connection works as well, only slower or longer.
     drop(stream.set_nodelay(true));
-    drop(set_tcp_user_timeout(&stream, STUCK_READER_MS));
+    let _ = set_tcp_user_timeout(&stream, STUCK_READER_MS);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

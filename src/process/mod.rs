@@ -18,9 +18,12 @@ mod attach;
 mod control;
 mod durable;
 mod force;
+mod growth;
 mod identity;
 mod proc_fs;
+mod readable;
 mod records;
+pub mod short;
 mod start;
 mod supervised;
 mod supervisor;
@@ -28,6 +31,7 @@ mod sweep;
 
 pub use attach::{AttachError, Attachment, attach};
 pub use control::{Status, Unanswered};
+pub use growth::{Growth, Woken};
 pub use identity::Identity;
 pub use records::{
     ATTEMPT_MARKER, ExitRecord, Launch, LaunchLimits, RUN_MARKER, RecordError, Refusal, RefusedAt,

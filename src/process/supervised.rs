@@ -5,11 +5,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::control::{Request, Status, Unanswered, ask};
 use super::force;
+use super::readable::readable;
 use super::records::{ExitRecord, Record, Started};
 use crate::run::{EndedBy, Exit};
 
@@ -17,12 +17,8 @@ use crate::run::{EndedBy, Exit};
 pub(super) type Pidfd = AsyncFd<OwnedFd>;
 
 /// Puts a pidfd under the runtime's watch.
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe for types that may lie about their descriptor; an OwnedFd does not"
-)]
 pub(super) fn watch(pidfd: OwnedFd) -> io::Result<Arc<Pidfd>> {
-    AsyncFd::with_interest(pidfd, Interest::READABLE).map(Arc::new)
+    readable(pidfd).map(Arc::new)
 }
 
 /// An agent at work under its supervisor. Dropping it changes nothing for them.

@@ -1,1 +1,256 @@
-//! (being built)
+//! Who walks a run through its life.
+//!
+//! One task, its [`driver`], owns one run at a time: it makes the place, starts the agent, watches it, settles what it
+//! left, lands it or takes it away. Others ask the driver by message. What a driver does it first records as an
+//! intent and then does in steps that can be done again, so that after a crash [`recover`] finds where each run was
+//! and the same driver goes on from there.
+//!
+//! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
+
+mod driver;
+pub mod files;
+mod gate;
+mod land;
+mod output;
+mod recover;
+mod slots;
+mod start;
+pub mod stream;
+mod take_away;
+mod work;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::claude;
+use crate::config::Config;
+use crate::dod::content::ContentStore;
+use crate::git::Repository;
+use crate::journal::Journal;
+use crate::run::{Run, RunId};
+use crate::store::{StoreError, runs};
+
+use driver::{Ask, Driver};
+use files::Files;
+pub use gate::{Asked, ask_gate, current_head};
+pub use land::{Landed, MergeAsk, NotMerged};
+use slots::Slots;
+pub use take_away::{NotAborted, NotRestored};
+
+/// What every part of the runner works with.
+#[derive(Debug)]
+pub struct Context {
+    /// The settings of the server.
+    pub config: Config,
+    /// The branch that runs land on if they name no other.
+    pub base: String,
+    /// What happened.
+    pub journal: Journal,
+    /// The repository.
+    pub repository: Repository,
+    /// The payloads of evidence.
+    pub content: ContentStore,
+    /// Where the files of runs lie.
+    pub files: Files,
+    /// This program: its hidden subcommands are the supervisor.
+    pub binary: PathBuf,
+    /// Claude Code, or why there is none.
+    pub claude: Result<claude::Program, String>,
+    /// The service's own environment, of which agents get what is allowed.
+    pub environment: BTreeMap<String, String>,
+    /// Cancelled when the service stops: streams end, agents go on.
+    pub closing: CancellationToken,
+    /// One at a time for a base branch.
+    lanes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What a [`Context`] is made of.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields are those of `Context`")]
+pub struct Parts {
+    pub config: Config,
+    pub base: String,
+    pub journal: Journal,
+    pub repository: Repository,
+    pub content: ContentStore,
+    pub files: Files,
+    pub binary: PathBuf,
+    pub claude: Result<claude::Program, String>,
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// The context of a service made of these.
+    #[must_use]
+    pub fn new(parts: Parts) -> Context {
+        Context {
+            config: parts.config,
+            base: parts.base,
+            journal: parts.journal,
+            repository: parts.repository,
+            content: parts.content,
+            files: parts.files,
+            binary: parts.binary,
+            claude: parts.claude,
+            environment: parts.environment,
+            closing: CancellationToken::new(),
+            lanes: Mutex::default(),
+        }
+    }
+
+    /// The lane of a base branch: who holds its lock may land there.
+    fn lane(&self, base: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes.entry(base.to_owned()).or_default().clone()
+    }
+}
+
+/// The walker of all runs.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    context: Arc<Context>,
+    slots: Arc<Slots>,
+    drivers: Arc<Mutex<HashMap<RunId, mpsc::UnboundedSender<Ask>>>>,
+    /// Held while the queue is looked at, so that each place in it is given once.
+    filling: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Runner {
+    /// A runner that does nothing yet; [`Runner::recover`] sets it going.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Runner {
+        let slots = Arc::new(Slots::new(context.config.max_running));
+        Runner {
+            context,
+            slots,
+            drivers: Arc::default(),
+            filling: Arc::default(),
+        }
+    }
+
+    /// What it works with.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// How many agents work.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.slots.taken()
+    }
+
+    /// Starts what waits, as far as slots are free, and answers once the agent of `run` is started or could not be.
+    /// Nothing if it still waits.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn admit(&self, run: RunId) -> Result<Option<Run>, StoreError> {
+        let mut started = None;
+        self.fill_telling(Some((run, &mut started))).await?;
+        match started {
+            None => Ok(None),
+            // A driver that is gone has said all that it had to say in the journal.
+            Some(started) => Ok(started.await.ok()),
+        }
+    }
+
+    /// Starts what waits, as far as slots are free.
+    async fn fill(&self) {
+        if let Err(error) = self.fill_telling(None).await {
+            tracing::error!(%error, "the queue cannot be read");
+        }
+    }
+
+    async fn fill_telling(
+        &self,
+        mut tell: Option<(RunId, &mut Option<oneshot::Receiver<Run>>)>,
+    ) -> Result<(), StoreError> {
+        let _one_at_a_time = self.filling.lock().await;
+        for run in self.context.journal.store().read(runs::queue)? {
+            if self.slots.holds(run) {
+                continue;
+            }
+            let Some(slot) = self.slots.take(run) else {
+                break;
+            };
+            let (reply, started) = oneshot::channel();
+            if let Some((wanted, receiver)) = &mut tell
+                && *wanted == run
+            {
+                **receiver = Some(started);
+            }
+            self.send(run, Ask::Start { slot, reply });
+        }
+        Ok(())
+    }
+
+    /// Lands a run, if its gate is open.
+    ///
+    /// # Errors
+    /// As [`NotMerged`] says.
+    pub async fn merge(&self, run: RunId, ask: MergeAsk) -> Result<Landed, NotMerged> {
+        self.asked(run, |reply| Ask::Merge { ask, reply })
+            .await
+            .unwrap_or_else(|| Err(NotMerged::Closing))
+    }
+
+    /// Takes a run away: its agent, its worktree, its branch. Its work is preserved.
+    ///
+    /// # Errors
+    /// As [`NotAborted`] says.
+    pub async fn abort(&self, run: RunId) -> Result<Run, NotAborted> {
+        self.asked(run, |reply| Ask::Abort { reply })
+            .await
+            .unwrap_or_else(|| Err(NotAborted::Closing))
+    }
+
+    /// Brings back the branch and worktree of an aborted run.
+    ///
+    /// # Errors
+    /// As [`NotRestored`] says.
+    pub async fn restore(&self, run: RunId) -> Result<Run, NotRestored> {
+        self.asked(run, |reply| Ask::Restore { reply })
+            .await
+            .unwrap_or_else(|| Err(NotRestored::Closing))
+    }
+
+    async fn asked<T>(&self, run: RunId, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.send(run, ask(reply));
+        answer.await.ok()
+    }
+
+    /// Gives the run's driver a message; begins one if the run has none.
+    fn send(&self, run: RunId, ask: Ask) {
+        let mut drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+        let ask = match drivers.get(&run) {
+            Some(inbox) => match inbox.send(ask) {
+                Ok(()) => return,
+                Err(back) => back.0,
+            },
+            None => ask,
+        };
+        let (outbox, inbox) = mpsc::unbounded_channel();
+        // The other end is in this function: it cannot be closed.
+        drop(outbox.send(ask));
+        drivers.insert(run, outbox);
+        tokio::spawn(Driver::new(self.clone(), run, inbox).drive());
+    }
+
+    /// Takes the driver off the list, unless somebody has asked it something meanwhile.
+    fn dismiss(&self, run: RunId, inbox: &mut mpsc::UnboundedReceiver<Ask>) -> Option<Ask> {
+        let mut drivers = self.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+        match inbox.try_recv() {
+            Ok(ask) => Some(ask),
+            Err(_) => {
+                drivers.remove(&run);
+                None
+            }
+        }
+    }
+}

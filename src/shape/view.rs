@@ -433,6 +433,49 @@ pub struct MergedView {
     pub fast_forwarded: Vec<String>,
 }
 
+/// Shapes of a diff.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiffFormat {
+    /// A unified diff.
+    #[default]
+    Patch,
+    /// Lines added and removed, a file a line, separated by tabs.
+    Stat,
+    /// The files, each with what became of it.
+    Files,
+}
+
+/// What a run has changed, from the commit it started from to its head.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[expect(
+    missing_docs,
+    reason = "docs/api.md and the OpenAPI document describe the fields"
+)]
+pub struct DiffView {
+    pub run_id: String,
+    pub base_commit: String,
+    pub head: String,
+    /// Whether there was more than is shown.
+    pub truncated: bool,
+    pub patch: Option<String>,
+    pub stat: Option<String>,
+    pub files: Option<Vec<DiffFile>>,
+}
+
+/// A file of a diff.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct DiffFile {
+    /// The path, from the root of the repository.
+    pub path: String,
+    /// `added`, `modified`, `deleted` or `type_changed`.
+    pub status: String,
+    /// Lines added; null for a binary file.
+    pub added: Option<u64>,
+    /// Lines removed; null for a binary file.
+    pub removed: Option<u64>,
+}
+
 /// Whether the service is well.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[expect(

@@ -62,6 +62,7 @@ codes! {
     EvidenceValidated = CONFLICT, "The evidence is validated";
     TooMuch = CONFLICT, "The run has as many as it can have";
     NoSession = CONFLICT, "The agent has no session to continue";
+    Changed = CONFLICT, "The run changed meanwhile";
     NoHead = CONFLICT, "The run has no work yet";
     GateClosed = CONFLICT, "The gate is shut";
     NothingToMerge = CONFLICT, "There is nothing to merge";

@@ -33,7 +33,7 @@ impl From<Refused> for Problem {
             Refused::NotFound { .. } => Problem::new(Code::NotFound, detail),
             Refused::AmbiguousId { .. } => Problem::new(Code::AmbiguousId, detail),
             Refused::IdempotencyMismatch => Problem::new(Code::IdempotencyMismatch, detail),
-            Refused::IdempotencyInProgress => Problem::new(Code::IdempotencyInProgress, detail),
+
             Refused::OwnEvidence { .. } => Problem::new(Code::OwnEvidence, detail),
             Refused::BaseMoved => Problem::new(Code::BaseMoved, detail),
             Refused::TooLarge { .. } => Problem::new(Code::TooLarge, detail),
@@ -69,6 +69,7 @@ fn of_state(refusal: &Refusal) -> Code {
         Refusal::EvidenceValidated(_) => Code::EvidenceValidated,
         Refusal::TooMuch(_) => Code::TooMuch,
         Refusal::NoSession(_) => Code::NoSession,
+        Refusal::Changed => Code::Changed,
         Refusal::NoHead => Code::NoHead,
     }
 }

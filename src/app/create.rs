@@ -1,0 +1,422 @@
+//! A request for a run: looked at from all sides before anything of it is stored.
+
+use uuid::Uuid;
+
+use super::App;
+use super::prompt;
+use super::refused::{FieldProblem, Refused};
+use super::workflows::{bad_limits, built_in};
+use crate::agent::forbidden_env;
+use crate::dod::{Item, ItemSpec, item};
+use crate::git::{BranchName, RefName};
+use crate::journal::{Answer, Creation, IdempotencyKey, NewRun as Stored, NotCreated};
+use crate::run::event::AttemptKind;
+use crate::run::{
+    AgentKind, AttemptId, Command, Event, ItemId, Limits, Run, RunId, Spec, Status, StubReason,
+};
+use crate::shape::request::{NewRun, NewWorkflow};
+use crate::shape::view::Accepted;
+use crate::store::idempotency;
+use crate::worktree::Place;
+
+/// The longest id of an issue, card or app, and the longest label.
+const NAME_MAX: usize = 200;
+/// The longest prompt, in bytes.
+const PROMPT_MAX: usize = 1024 * 1024;
+/// The most labels and variables.
+const ENTRIES_MAX: usize = 64;
+
+/// The answer to a request for a run.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// What the client is told.
+    pub accepted: Accepted,
+    /// Whether it waits for a slot.
+    pub queued: bool,
+}
+
+impl App {
+    /// Stores a run, and starts its agent if a slot is free.
+    ///
+    /// # Errors
+    /// As [`Refused`] says; nothing is stored then.
+    pub async fn create(
+        &self,
+        request: NewRun,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created, Refused> {
+        if self.context().closing.is_cancelled() {
+            return Err(Refused::Draining);
+        }
+        let (name, pointer) = match &request.workflow {
+            Some(name) => (name.clone(), "/workflow"),
+            None => (request.mode.clone(), "/mode"),
+        };
+        let workflow = match self.workflow(&name).await {
+            Ok(view) => view.workflow,
+            Err(Refused::NotFound { .. }) => {
+                let known = self.workflows().await?;
+                return Err(Refused::UnknownMode {
+                    mode: name,
+                    pointer,
+                    known: known.into_iter().map(|w| w.name).collect(),
+                });
+            }
+            Err(other) => return Err(other),
+        };
+        let new = self.planned(request, &name, &workflow, key.clone()).await?;
+        let id = new.id;
+        match self.context().journal.create(new).await {
+            Ok(Creation::Done(_)) => {}
+            Ok(Creation::Again { run, answer_json }) => return self.again(run, answer_json),
+            Err(NotCreated::LiveRun { what, run }) => return Err(Refused::LiveRun { what, run }),
+            Err(NotCreated::KeyMismatch) => return Err(Refused::IdempotencyMismatch),
+            Err(NotCreated::Store(error)) => return Err(error.into()),
+        }
+        let created = self.admitted(id).await?;
+        if let Some(key) = key {
+            let answer = serde_json::to_string(&created.accepted).map_err(anyhow::Error::new)?;
+            self.write(move |db| idempotency::answered(db, &key.key, &answer))
+                .await?;
+        }
+        Ok(created)
+    }
+
+    /// Tells the agent something more, in the same session.
+    ///
+    /// # Errors
+    /// The run's state does not allow it, or the agent has no session.
+    pub async fn message(&self, run: &str, text: String) -> Result<Created, Refused> {
+        let id = self.run_id(run)?;
+        if text.trim().is_empty() || text.len() > PROMPT_MAX {
+            return Err(Refused::Invalid(vec![FieldProblem::new(
+                "/text",
+                "must be 1 byte to 1 MiB of text",
+            )]));
+        }
+        self.another_attempt(id, |attempt| Command::Message { attempt, text })
+            .await
+    }
+
+    /// Begins afresh on the same worktree.
+    ///
+    /// # Errors
+    /// The run's state does not allow it.
+    pub async fn retry(&self, run: &str) -> Result<Created, Refused> {
+        let id = self.run_id(run)?;
+        self.another_attempt(id, |attempt| Command::Retry { attempt })
+            .await
+    }
+
+    async fn another_attempt(
+        &self,
+        id: RunId,
+        command: impl FnOnce(AttemptId) -> Command,
+    ) -> Result<Created, Refused> {
+        if self.context().closing.is_cancelled() {
+            return Err(Refused::Draining);
+        }
+        let command = command(AttemptId(Uuid::now_v7()));
+        match self.context().journal.ask(id, command).await? {
+            Answer::No(refusal) => Err(Refused::State(refusal)),
+            Answer::Done(_) | Answer::Already(_) => self.admitted(id).await,
+        }
+    }
+
+    /// Starts the run's agent if a slot is free, and says what came of it.
+    async fn admitted(&self, id: RunId) -> Result<Created, Refused> {
+        let started = self.runner().admit(id).await?;
+        let run = match started {
+            Some(run) => run,
+            None => self.load(id)?,
+        };
+        self.created(&run)
+    }
+
+    fn again(&self, run: RunId, answer_json: Option<String>) -> Result<Created, Refused> {
+        let Some(json) = answer_json else {
+            // The first request is at work, or a crash took its answer: the run is what there is to say.
+            return self.created(&self.load(run)?);
+        };
+        let accepted: Accepted = serde_json::from_str(&json).map_err(anyhow::Error::new)?;
+        Ok(Created {
+            queued: accepted.status == Status::Queued,
+            accepted,
+        })
+    }
+
+    fn created(&self, run: &Run) -> Result<Created, Refused> {
+        let queue_position = self.queue_position(run)?;
+        let id = run.id.to_string();
+        Ok(Created {
+            queued: run.status() == Status::Queued,
+            accepted: Accepted {
+                sse_url: format!("/api/runs/{id}/sse"),
+                run_id: id,
+                branch: run.branch.clone(),
+                worktree_path: run.worktree_path.clone(),
+                status: run.status(),
+                queue_position,
+                stub_reason: run.spec.stub.map(|s| s.sentence().to_owned()),
+            },
+        })
+    }
+
+    /// The request as it is stored: everything that can be refused is refused here.
+    async fn planned(
+        &self,
+        request: NewRun,
+        workflow_name: &str,
+        workflow: &NewWorkflow,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Stored, Refused> {
+        let agent_asked = request
+            .agent
+            .or(workflow.agent)
+            .unwrap_or(AgentKind::Claude);
+        let mut bad = bad_fields(&request, workflow, agent_asked);
+        if built_in(workflow_name).is_some() {
+            bad.extend(lacking(workflow_name, &request));
+        }
+        let base = request
+            .base
+            .clone()
+            .unwrap_or_else(|| self.context().base.clone());
+        match RefName::branch(&base) {
+            Err(error) => bad.push(FieldProblem::new("/base", error.to_string())),
+            Ok(name) => {
+                if self.context().repository.resolve(&name).await?.is_none() {
+                    bad.push(FieldProblem::new(
+                        "/base",
+                        format!("the repository has no branch `{base}`"),
+                    ));
+                }
+            }
+        }
+        let dod =
+            match item::checked(request.dod.clone()) {
+                Ok(more) => item::merged(workflow.dod.clone(), more),
+                Err(items) => {
+                    bad.extend(items.into_iter().map(|item| {
+                        FieldProblem::new(format!("/dod{}", item.pointer), item.detail)
+                    }));
+                    Vec::new()
+                }
+            };
+        if !bad.is_empty() {
+            return Err(Refused::Invalid(bad));
+        }
+        let id = RunId(Uuid::now_v7());
+        let wanted_for = [&request.issue_id, &request.card_id, &request.prompt]
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or(&request.mode);
+        let branch = BranchName::new(wanted_for, id);
+        let worktree = Place::new(&self.context().config.worktrees_root, &branch).path();
+        let spec = self
+            .spec(
+                &request,
+                workflow_name,
+                workflow,
+                &branch,
+                &dod,
+                base,
+                agent_asked,
+            )
+            .await?;
+        let items = dod.into_iter().map(|spec| Item {
+            id: ItemId(Uuid::now_v7()),
+            spec,
+        });
+        let alone_for = [("card_id", request.card_id), ("issue_id", request.issue_id)]
+            .into_iter()
+            .filter_map(|(what, value)| Some((what, value?)))
+            .filter(|_| !request.allow_parallel)
+            .collect();
+        Ok(Stored {
+            id,
+            events: vec![
+                Event::Created {
+                    spec,
+                    branch: branch.to_string(),
+                    worktree_path: worktree.display().to_string(),
+                    items: items.collect(),
+                },
+                Event::AttemptQueued {
+                    attempt: AttemptId(Uuid::now_v7()),
+                    why: AttemptKind::First,
+                },
+            ],
+            alone_for,
+            key,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a spec is made of")]
+    async fn spec(
+        &self,
+        request: &NewRun,
+        workflow_name: &str,
+        workflow: &NewWorkflow,
+        branch: &BranchName,
+        dod: &[ItemSpec],
+        base: String,
+        agent_asked: AgentKind,
+    ) -> Result<Spec, Refused> {
+        let context = self.context();
+        let issue_body = match &request.issue_id {
+            Some(id) => {
+                prompt::issue_body(&context.config.issues, &context.config.repo_root, id).await?
+            }
+            None => None,
+        };
+        let full_prompt = prompt::fill(
+            &workflow.prompt_template,
+            request,
+            branch.as_str(),
+            dod,
+            issue_body.as_deref(),
+        )?;
+        let stub = if context.config.stub || agent_asked == AgentKind::Stub {
+            Some(StubReason::Wanted)
+        } else if agent_asked == AgentKind::Claude && context.claude.is_err() {
+            Some(StubReason::NoAgent)
+        } else {
+            None
+        };
+        let mut limits = request
+            .limits
+            .or(&workflow.limits)
+            .or(&context.config.limits);
+        if agent_asked != AgentKind::Claude {
+            // The server's defaults for what only some agents tell do not bind the others.
+            limits = Limits {
+                max_cost_usd: None,
+                max_turns: None,
+                ..limits
+            };
+        }
+        let mut env = workflow.env.clone();
+        env.extend(request.env.clone());
+        Ok(Spec {
+            workflow: workflow_name.to_owned(),
+            mode: request.mode.clone(),
+            issue_id: request.issue_id.clone(),
+            card_id: request.card_id.clone(),
+            kanban_app: request.kanban_app.clone(),
+            prompt: request.prompt.clone(),
+            full_prompt,
+            agent: if stub.is_some() {
+                AgentKind::Stub
+            } else {
+                agent_asked
+            },
+            stub,
+            model: request.model.clone().or_else(|| workflow.model.clone()),
+            base,
+            limits,
+            env,
+            labels: request.labels.clone(),
+            settings: workflow.settings.clone(),
+        })
+    }
+}
+
+/// What the built-in workflows cannot do without.
+fn lacking(workflow: &str, request: &NewRun) -> Option<FieldProblem> {
+    let has_prompt = request
+        .prompt
+        .as_ref()
+        .is_some_and(|p| !p.trim().is_empty());
+    match workflow {
+        "prompt" if !has_prompt => Some(FieldProblem::new(
+            "/prompt",
+            "the mode `prompt` needs a prompt: say what to do",
+        )),
+        "auto" if !has_prompt && request.issue_id.is_none() && request.card_id.is_none() => {
+            Some(FieldProblem::new(
+                "/issue_id",
+                "the mode `auto` needs an `issue_id`, a `card_id` or a `prompt`",
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn bad_fields(request: &NewRun, workflow: &NewWorkflow, agent: AgentKind) -> Vec<FieldProblem> {
+    let mut bad = Vec::new();
+    for (pointer, value) in [
+        ("/issue_id", &request.issue_id),
+        ("/card_id", &request.card_id),
+        ("/kanban_app", &request.kanban_app),
+        ("/model", &request.model),
+    ] {
+        if let Some(value) = value
+            && (value.trim().is_empty()
+                || value.chars().count() > NAME_MAX
+                || value.chars().any(char::is_control))
+        {
+            bad.push(FieldProblem::new(
+                pointer,
+                format!("must be 1 to {NAME_MAX} characters, none of them a control character"),
+            ));
+        }
+    }
+    if request
+        .model
+        .as_ref()
+        .is_some_and(|model| model.starts_with('-'))
+    {
+        bad.push(FieldProblem::new("/model", "must not begin with `-`"));
+    }
+    if request
+        .prompt
+        .as_ref()
+        .is_some_and(|p| p.len() > PROMPT_MAX || p.contains('\0'))
+    {
+        bad.push(FieldProblem::new(
+            "/prompt",
+            format!("must be at most {PROMPT_MAX} bytes, none of them 0"),
+        ));
+    }
+    if agent == AgentKind::Command && workflow.settings.command.as_ref().is_none_or(Vec::is_empty) {
+        bad.push(FieldProblem::new(
+            "/agent",
+            "the agent `command` needs a workflow whose `settings.command` names the program",
+        ));
+    }
+    bad.extend(bad_limits(&request.limits, Some(agent)));
+    for (name, value) in &request.env {
+        if let Some(why) = forbidden_env(name) {
+            bad.push(FieldProblem::new(format!("/env/{}", pointed(name)), why));
+        } else if value.contains('\0') || value.len() > PROMPT_MAX / 8 {
+            bad.push(FieldProblem::new(
+                format!("/env/{}", pointed(name)),
+                "the value must be at most 128 KiB, with no byte 0",
+            ));
+        }
+    }
+    for (name, value) in &request.labels {
+        if name.is_empty() || name.chars().count() > NAME_MAX || value.chars().count() > NAME_MAX {
+            bad.push(FieldProblem::new(
+                format!("/labels/{}", pointed(name)),
+                format!("a label's name and value have at most {NAME_MAX} characters"),
+            ));
+        }
+    }
+    for (field, entries) in [("env", request.env.len()), ("labels", request.labels.len())] {
+        if entries > ENTRIES_MAX {
+            bad.push(FieldProblem::new(
+                format!("/{field}"),
+                format!("at most {ENTRIES_MAX} entries"),
+            ));
+        }
+    }
+    bad
+}
+
+/// A key as a part of a JSON pointer (RFC 6901).
+fn pointed(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}

@@ -1,0 +1,249 @@
+//! The start of the service: everything is opened and looked at, what was under way goes on, and only then it listens.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::App;
+use crate::agent::claude::{self, locate::locate_at};
+use crate::config::{Config, Surroundings};
+use crate::dod::content::ContentStore;
+use crate::git::{self, OpenError, ProgramError, RefName, Repository};
+use crate::http;
+use crate::journal::Journal;
+use crate::runner::files::Files;
+use crate::runner::{Context, Parts, Runner};
+use crate::store::{Store, StoreError};
+
+/// Why the service does not start: a sentence for a person, with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no repository.
+    #[error("{0}; name a repository with --repo-root, or make one with `git init`")]
+    NotARepository(String),
+    /// The repository has no such branch.
+    #[error(
+        "the repository has no branch `{0}` to land on; name one with --base-branch, or make a first commit"
+    )]
+    NoSuchBase(String),
+    /// git is missing or too old.
+    #[error("{0}")]
+    Git(#[from] ProgramError),
+    /// A newer program has written the database.
+    #[error("{0}")]
+    DatabaseNewer(StoreError),
+    /// The database cannot be opened.
+    #[error("the database {} cannot be used: {source}", path.display())]
+    Database {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// Something else has the port.
+    #[error("port {} of {} is taken: {source}; stop what has it, or name another with --port (0 takes a free one)", address.port(), address.ip())]
+    PortTaken {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A folder cannot be written to.
+    #[error("the folder {} cannot be written to: {source}; {advice}", path.display())]
+    NotWritable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Something else failed.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// Starts the service and serves until it is told to stop (SIGTERM, SIGINT). Agents go on when it has.
+///
+/// # Errors
+/// As [`StartError`] says.
+pub fn serve(config: Config, surroundings: &Surroundings) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::new)?;
+    let ended = runtime.block_on(serve_until_told(config, surroundings));
+    // What is still at work (a wait for an agent, the deletion of trash) goes on at the next start.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    ended
+}
+
+async fn serve_until_told(config: Config, around: &Surroundings) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::new)?;
+    let address = SocketAddr::new(config.bind, config.port);
+    let origins = config.allowed_origins.clone();
+    let max_running = config.max_running;
+    let context = Arc::new(open(config, around).await?);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::PortTaken { address, source })?;
+    let port = listener.local_addr().map_err(anyhow::Error::new)?.port();
+    let runner = Runner::new(context.clone());
+    let app = Arc::new(App::new(runner.clone(), port));
+    for warning in app.warnings() {
+        tracing::warn!("{warning}");
+    }
+    runner.recover().await.map_err(anyhow::Error::new)?;
+    let router = http::router(app, http::Guard::new(port, origins));
+    announce(&context, address, port, max_running);
+    let watchdog = tokio::spawn(feed_watchdog(context.clone()));
+    let closing = context.closing.clone();
+    let served = http::serve(listener, router, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop; agents go on");
+        sd_notify::notify(&[sd_notify::NotifyState::Stopping]).ok();
+        closing.cancel();
+    })
+    .await;
+    watchdog.abort();
+    served.map_err(|error| StartError::Failed(error.into()))
+}
+
+/// Says where the service is: a line on standard output for whoever started it, and a word to systemd.
+#[expect(
+    clippy::print_stdout,
+    reason = "the first line tells the port to whoever started us"
+)]
+fn announce(context: &Context, address: SocketAddr, port: u16, max_running: usize) {
+    let address = SocketAddr::new(address.ip(), port);
+    println!("listening on http://{address}");
+    tracing::info!(
+        %address,
+        repository = %context.repository.common_dir().display(),
+        base = context.base,
+        max_running,
+        "ready: at most {max_running} agents work at a time"
+    );
+    sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+}
+
+/// Tells systemd that we live, as long as the database answers.
+async fn feed_watchdog(context: Arc<Context>) {
+    let Some(every) = sd_notify::watchdog_enabled() else {
+        return;
+    };
+    let mut tick = tokio::time::interval(every / 2);
+    loop {
+        tick.tick().await;
+        let store = context.journal.store().clone();
+        let asked = tokio::task::spawn_blocking(move || store.read(crate::store::events::last_seq));
+        if let Ok(Ok(_)) = asked.await {
+            sd_notify::notify(&[sd_notify::NotifyState::Watchdog]).ok();
+        }
+    }
+}
+
+/// Opens everything that the service works with.
+async fn open(config: Config, around: &Surroundings) -> Result<Context, StartError> {
+    let path = around.variable("PATH").unwrap_or_default();
+    let program = git::Program::find(path.as_ref()).await?;
+    let files = Files::below(config.state_root.clone());
+    let repository = Repository::open(program, &config.repo_root, &files.git_view())
+        .await
+        .map_err(|error| match error {
+            OpenError::NotARepository(_) | OpenError::Unsupported { .. } => {
+                StartError::NotARepository(error.to_string())
+            }
+            OpenError::Git(error) => StartError::Failed(error.into()),
+        })?;
+    let base = base_branch(&config, &repository).await?;
+    make(&config.worktrees_root, "name another with --worktrees-root")?;
+    make(&config.state_root, "name another with --state-root")?;
+    make(&files.uploads(), "name another with --state-root")?;
+    let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;
+    let store = Store::open(&config.db).map_err(|source| match source {
+        StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
+        source => StartError::Database {
+            path: config.db.clone(),
+            source,
+        },
+    })?;
+    let journal = Journal::open(store).map_err(|source| StartError::Database {
+        path: config.db.clone(),
+        source,
+    })?;
+    let claude = find_claude(&config.claude, path);
+    let binary = std::env::current_exe().map_err(anyhow::Error::new)?;
+    Ok(Context::new(Parts {
+        config,
+        base,
+        journal,
+        repository,
+        content,
+        files,
+        binary,
+        claude,
+        environment: around.environment.clone(),
+    }))
+}
+
+async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {
+    let base = match &config.base_branch {
+        Some(name) => Some(name.clone()),
+        None => repository
+            .default_branch()
+            .await
+            .map_err(anyhow::Error::new)?,
+    };
+    let Some(base) = base else {
+        return Err(StartError::NoSuchBase("master".to_owned()));
+    };
+    let missing = || StartError::NoSuchBase(base.clone());
+    let name = RefName::branch(&base).map_err(|_| missing())?;
+    match repository
+        .resolve(&name)
+        .await
+        .map_err(anyhow::Error::new)?
+    {
+        Some(_) => Ok(base),
+        None => Err(missing()),
+    }
+}
+
+/// Makes the folder if it is not there, and sees that it can be written to.
+fn make(folder: &Path, advice: &'static str) -> Result<(), StartError> {
+    let not_writable = |source| StartError::NotWritable {
+        path: folder.to_owned(),
+        source,
+        advice,
+    };
+    std::fs::create_dir_all(folder).map_err(not_writable)?;
+    let probe = folder.join(format!(".probe-{}", uuid::Uuid::now_v7().simple()));
+    std::fs::write(&probe, b"").map_err(not_writable)?;
+    std::fs::remove_file(&probe).map_err(not_writable)
+}
+
+/// Claude Code: the program that the configuration names, or what its name is on PATH.
+fn find_claude(named: &Path, path: &str) -> Result<claude::Program, String> {
+    let found = if named.components().count() > 1 {
+        Some(named.to_owned())
+    } else {
+        std::env::split_paths(path)
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(named))
+            .find(|file| file.is_file())
+    };
+    match found {
+        None => Err(format!("no `{}` was found on PATH", named.display())),
+        Some(file) => locate_at(&file).map_err(|error| error.to_string()),
+    }
+}

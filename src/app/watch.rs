@@ -1,0 +1,180 @@
+//! What is watched: health, figures, streams, output.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::proof::FILE_MAX;
+use super::{App, Refused};
+use crate::clock::rfc3339;
+use crate::journal::{Cursor, Frame};
+use crate::run::{AgentKind, StubReason};
+use crate::runner::stream;
+use crate::shape::request::RunFilter;
+use crate::shape::view::HealthView;
+use crate::store::runs;
+
+/// How long the database may take to answer before the service calls itself degraded.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Whether the service is well. Answers even when the database does not.
+    pub async fn health(&self) -> HealthView {
+        let store = self.context().journal.store().clone();
+        let asked = tokio::task::spawn_blocking(move || store.read(runs::counts));
+        let counts = match tokio::time::timeout(DATABASE_PATIENCE, asked).await {
+            Ok(Ok(Ok(counts))) => Some(counts),
+            _ => None,
+        };
+        let count = |status: &str| {
+            counts
+                .iter()
+                .flatten()
+                .find(|(word, _)| word == status)
+                .map_or(0, |(_, n)| u32::try_from(*n).unwrap_or(u32::MAX))
+        };
+        let config = &self.context().config;
+        let stub = self.stub_reason();
+        HealthView {
+            status: if counts.is_some() { "ok" } else { "degraded" },
+            port: self.port,
+            db: config.db.display().to_string(),
+            version: env!("CARGO_PKG_VERSION"),
+            repo_root: config.repo_root.display().to_string(),
+            worktrees_root: config.worktrees_root.display().to_string(),
+            base: self.context().base.clone(),
+            agent: if stub.is_some() {
+                AgentKind::Stub
+            } else {
+                AgentKind::Claude
+            },
+            stub_reason: stub.map(|reason| reason.sentence().to_owned()),
+            max_running: u32::try_from(config.max_running).unwrap_or(u32::MAX),
+            running: u32::try_from(self.runner().running()).unwrap_or(u32::MAX),
+            queued: count("queued"),
+            warnings: self.warnings(),
+            started_at: rfc3339(self.started_at),
+        }
+    }
+
+    fn stub_reason(&self) -> Option<StubReason> {
+        let context = self.context();
+        if context.config.stub {
+            Some(StubReason::Wanted)
+        } else {
+            context.claude.is_err().then_some(StubReason::NoAgent)
+        }
+    }
+
+    /// What a person should know before trusting the service with work.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match (self.stub_reason(), &self.context().claude) {
+            (Some(StubReason::Wanted), _) => warnings.push(
+                "AGENT_RUNNER_STUB=1 is set: every run is carried by the stub, and no agent works"
+                    .to_owned(),
+            ),
+            (Some(StubReason::NoAgent), Err(why)) => warnings.push(format!(
+                "{why}: runs for Claude are carried by the stub and never merge"
+            )),
+            (None, Ok(program)) if program.form == crate::agent::claude::Form::Script => {
+                warnings.push(format!(
+                    "{} is a script around the agent; name the program itself with --claude",
+                    program.path
+                ));
+            }
+            _ => {}
+        }
+        warnings
+    }
+
+    /// The figures of the service, in the text format of Prometheus.
+    ///
+    pub async fn metrics(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = String::from(
+            "# HELP agent_runner_runs Runs by status.\n# TYPE agent_runner_runs gauge\n",
+        );
+        for (status, count) in self.read(runs::counts).unwrap_or_default() {
+            let _ = writeln!(text, "agent_runner_runs{{status=\"{status}\"}} {count}");
+        }
+        let figures = [
+            (
+                "agent_runner_slots",
+                "How many agents may work at a time.",
+                self.context().config.max_running as u64,
+            ),
+            (
+                "agent_runner_slots_taken",
+                "How many agents work.",
+                self.runner().running() as u64,
+            ),
+            (
+                "agent_runner_journal_seq",
+                "Number of the newest event.",
+                *self.context().journal.latest().borrow(),
+            ),
+        ];
+        for (name, help, value) in figures {
+            let _ = writeln!(
+                text,
+                "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
+            );
+        }
+        text
+    }
+
+    /// Frames of one run from `after` on; without it `connected` and what follows. The receiver ends when the reader
+    /// was too slow or the service stops; the reader comes back with its last id.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub async fn follow_run(
+        &self,
+        run: &str,
+        after: Option<Cursor>,
+    ) -> Result<mpsc::Receiver<Frame>, Refused> {
+        let id = self.run_id(run)?;
+        Ok(stream::follow_run(self.context().clone(), id, after))
+    }
+
+    /// State events of all runs that fit the filter.
+    ///
+    /// # Errors
+    /// None today.
+    pub async fn follow_all(
+        &self,
+        filter: RunFilter,
+        after: Option<Cursor>,
+    ) -> Result<mpsc::Receiver<Frame>, Refused> {
+        Ok(stream::follow_all(self.context().clone(), filter, after))
+    }
+
+    /// The raw output from this byte on; with `follow` until the run is at rest.
+    ///
+    /// # Errors
+    /// There is no such run.
+    pub async fn output(
+        &self,
+        run: &str,
+        after: u64,
+        follow: bool,
+    ) -> Result<mpsc::Receiver<Vec<u8>>, Refused> {
+        let id = self.run_id(run)?;
+        Ok(stream::raw(self.context().clone(), id, after, follow))
+    }
+
+    /// The most bytes of an upload.
+    #[must_use]
+    pub fn max_upload_bytes(&self) -> u64 {
+        FILE_MAX
+    }
+
+    /// Where uploads in progress lie.
+    #[must_use]
+    pub fn upload_dir(&self) -> PathBuf {
+        self.context().files.uploads()
+    }
+}

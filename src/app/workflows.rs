@@ -1,0 +1,244 @@
+//! Workflows: a prompt template and a Definition of Done, by name. Two are built in; what is stored goes before them.
+
+use super::App;
+use super::prompt::check_template;
+use super::refused::{FieldProblem, Refused};
+use crate::agent::forbidden_env;
+use crate::dod::{EvidenceKind, ItemSpec, Validator, item};
+use crate::run::{AgentKind, Limits};
+use crate::shape::request::NewWorkflow;
+use crate::shape::view::WorkflowView;
+use crate::store::workflows;
+
+/// The names of the built-in workflows.
+pub const BUILT_IN: [&str; 2] = ["auto", "prompt"];
+
+/// When the built-in workflows were written.
+const BUILT_IN_SINCE: &str = "2026-11-23T00:00:00.000Z";
+
+/// What every agent of ours is told about where it is.
+const HOUSE_RULES: &str = "\
+You work alone and unattended in a git worktree of your own, on the branch `{{ branch }}`. Nobody can answer questions: \
+decide, and say in your last message what you decided and why.
+
+Commit your work on this branch; what you leave uncommitted is committed for you. Do not push, do not merge, do not \
+switch branches, and stay inside this folder.
+
+It is done when each of these is proven to somebody other than you:
+{% for item in dod %}- {{ item.key }}: {{ item.title }}{% if item.required %} (required){% endif %}
+{% endfor %}";
+
+const AUTO: &str = "\
+{% if issue_id %}Carry out issue {{ issue_id }}{% elif card_id %}Carry out card {{ card_id }}{% else %}Carry out what is \
+written below{% endif %}{% if kanban_app %} of the app {{ kanban_app }}{% endif %}.
+{% if issue.body %}
+--- the issue ---
+{{ issue.body }}
+--- end of the issue ---
+{% endif %}{% if prompt %}
+{{ prompt }}
+{% endif %}
+";
+
+/// The built-in workflow of this name.
+#[must_use]
+pub fn built_in(name: &str) -> Option<NewWorkflow> {
+    let item = |key: &str, title: &str| ItemSpec {
+        key: key.to_owned(),
+        title: title.to_owned(),
+        required: true,
+        accepts: EvidenceKind::ALL.to_vec(),
+        validator: Validator::Operator,
+    };
+    match name {
+        "auto" => Some(NewWorkflow {
+            description: "Carry out an issue or a card".to_owned(),
+            prompt_template: format!("{AUTO}{HOUSE_RULES}"),
+            dod: vec![
+                item("checks", "The repository's own checks pass on the branch"),
+                item("review", "Somebody has read the change and found it good"),
+            ],
+            ..NewWorkflow::default()
+        }),
+        "prompt" => Some(NewWorkflow {
+            description: "Do what the prompt says".to_owned(),
+            prompt_template: format!("{{{{ prompt }}}}\n\n{HOUSE_RULES}"),
+            dod: vec![item(
+                "review",
+                "Somebody has read the change and found it good",
+            )],
+            ..NewWorkflow::default()
+        }),
+        _ => None,
+    }
+}
+
+impl App {
+    /// All workflows, by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn workflows(&self) -> Result<Vec<WorkflowView>, Refused> {
+        let stored = self.read(workflows::all)?;
+        let mut all: Vec<WorkflowView> = stored.into_iter().map(shown).collect();
+        for name in BUILT_IN {
+            if !all.iter().any(|known| known.name == name) {
+                all.extend(built_in(name).map(|workflow| shown_built_in(name, workflow)));
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
+    }
+
+    /// The workflow of this name.
+    ///
+    /// # Errors
+    /// There is none, or the database failed.
+    pub async fn workflow(&self, name: &str) -> Result<WorkflowView, Refused> {
+        match self.read(|db| workflows::by_name(db, name))? {
+            Some(stored) => Ok(shown(stored)),
+            None => match built_in(name) {
+                Some(workflow) => Ok(shown_built_in(name, workflow)),
+                None => Err(Refused::NotFound {
+                    what: "workflow",
+                    id: name.to_owned(),
+                }),
+            },
+        }
+    }
+
+    /// Writes a workflow; the first time if the second answer is true.
+    ///
+    /// # Errors
+    /// Something in it cannot be taken, or the database failed.
+    pub async fn put_workflow(
+        &self,
+        name: &str,
+        workflow: NewWorkflow,
+    ) -> Result<(WorkflowView, bool), Refused> {
+        let workflow = checked(name, workflow)?;
+        let key = name.to_owned();
+        let new = self
+            .write(move |db| workflows::put(db, &key, &workflow))
+            .await?;
+        Ok((self.workflow(name).await?, new && !BUILT_IN.contains(&name)))
+    }
+
+    /// Removes a workflow. A built-in one that was changed is then as it was.
+    ///
+    /// # Errors
+    /// There is none, it is built in and unchanged, or the database failed.
+    pub async fn delete_workflow(&self, name: &str) -> Result<(), Refused> {
+        let key = name.to_owned();
+        if self.write(move |db| workflows::delete(db, &key)).await? {
+            return Ok(());
+        }
+        if BUILT_IN.contains(&name) {
+            return Err(Refused::Workflow(format!(
+                "`{name}` is built in and as it was; PUT one of that name to change it"
+            )));
+        }
+        Err(Refused::NotFound {
+            what: "workflow",
+            id: name.to_owned(),
+        })
+    }
+}
+
+fn shown(stored: workflows::Stored) -> WorkflowView {
+    WorkflowView {
+        built_in: BUILT_IN.contains(&stored.name.as_str()),
+        name: stored.name,
+        workflow: stored.workflow,
+        created_at: stored.created_at,
+        updated_at: stored.updated_at,
+    }
+}
+
+fn shown_built_in(name: &str, workflow: NewWorkflow) -> WorkflowView {
+    WorkflowView {
+        name: name.to_owned(),
+        workflow,
+        built_in: true,
+        created_at: BUILT_IN_SINCE.to_owned(),
+        updated_at: BUILT_IN_SINCE.to_owned(),
+    }
+}
+
+fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused> {
+    let mut bad = Vec::new();
+    if !item::is_key(name) {
+        bad.push(FieldProblem::new(
+            "",
+            "the name of a workflow is 1 to 64 letters, digits, `-`, `_` or `.`",
+        ));
+    }
+    if let Err(error) = check_template(&workflow.prompt_template) {
+        bad.push(FieldProblem::new("/prompt_template", error));
+    }
+    match item::checked(workflow.dod.clone()) {
+        Ok(items) => workflow.dod = items,
+        Err(items) => bad.extend(
+            items
+                .into_iter()
+                .map(|item| FieldProblem::new(format!("/dod{}", item.pointer), item.detail)),
+        ),
+    }
+    if workflow.agent == Some(AgentKind::Command)
+        && workflow.settings.command.as_ref().is_none_or(Vec::is_empty)
+    {
+        bad.push(FieldProblem::new(
+            "/settings/command",
+            "the agent `command` needs a program and its arguments",
+        ));
+    }
+    for name in workflow.env.keys() {
+        if let Some(why) = forbidden_env(name) {
+            bad.push(FieldProblem::new(format!("/env/{name}"), why));
+        }
+    }
+    bad.extend(bad_limits(&workflow.limits, workflow.agent));
+    if bad.is_empty() {
+        Ok(workflow)
+    } else {
+        Err(Refused::Invalid(bad))
+    }
+}
+
+/// The limits that cannot be held. An agent that tells neither cost nor turns cannot be held to them, and a limit
+/// that does nothing is not taken.
+pub(super) fn bad_limits(limits: &Limits, agent: Option<AgentKind>) -> Vec<FieldProblem> {
+    let mut bad = Vec::new();
+    let zero = [
+        ("timeout_s", limits.timeout_s == Some(0)),
+        ("idle_timeout_s", limits.idle_timeout_s == Some(0)),
+        ("max_turns", limits.max_turns == Some(0)),
+        ("max_output_bytes", limits.max_output_bytes == Some(0)),
+        (
+            "max_cost_usd",
+            limits
+                .max_cost_usd
+                .is_some_and(|usd| !(usd > 0.0 && usd.is_finite())),
+        ),
+    ];
+    for (field, _) in zero.into_iter().filter(|(_, is_zero)| *is_zero) {
+        bad.push(FieldProblem::new(
+            format!("/limits/{field}"),
+            "must be more than 0",
+        ));
+    }
+    if agent == Some(AgentKind::Command) {
+        for (field, asked) in [
+            ("max_cost_usd", limits.max_cost_usd.is_some()),
+            ("max_turns", limits.max_turns.is_some()),
+        ] {
+            if asked {
+                bad.push(FieldProblem::new(
+                    format!("/limits/{field}"),
+                    "the agent `command` does not tell it, so the limit cannot be held; use `timeout_s`",
+                ));
+            }
+        }
+    }
+    bad
+}

@@ -1,0 +1,192 @@
+//! The task that owns a run while something happens to it.
+//!
+//! Its loop selects what comes next, handles it, and responds. It ends when the run is at rest and nobody has asked
+//! for anything; the next message begins a new one, which knows what it must from the journal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::land::{Landed, MergeAsk, NotMerged};
+use super::slots::Slot;
+use super::take_away::{NotAborted, NotRestored};
+use super::work::Working;
+use super::{Context, Runner};
+use crate::process::{Ended, Supervised};
+use crate::run::{Run, RunId};
+
+/// What a driver is asked.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// Start the attempt that waits.
+    Start {
+        slot: Slot,
+        reply: oneshot::Sender<Run>,
+    },
+    /// Go on with an agent that was started before this server.
+    Attach { slot: Slot, supervised: Supervised },
+    /// Go on after an agent that ended while no server was there.
+    Conclude { slot: Slot, ended: Ended },
+    /// Start afresh: the agent of the attempt never came to be.
+    StartAgain { slot: Slot },
+    /// Commit what an agent left.
+    Settle,
+    /// Go on with an abort.
+    FinishAbort,
+    /// Land it.
+    Merge {
+        ask: MergeAsk,
+        reply: oneshot::Sender<Result<Landed, NotMerged>>,
+    },
+    /// Find out whether a landing that was interrupted has happened.
+    FinishMerge,
+    /// Take away the worktree of a run that has landed.
+    ClearPlace,
+    /// Take it away.
+    Abort {
+        reply: oneshot::Sender<Result<Run, NotAborted>>,
+    },
+    /// Bring it back.
+    Restore {
+        reply: oneshot::Sender<Result<Run, NotRestored>>,
+    },
+}
+
+/// The owner of one run.
+pub(super) struct Driver {
+    pub(super) runner: Runner,
+    pub(super) id: RunId,
+    inbox: mpsc::UnboundedReceiver<Ask>,
+    pub(super) working: Option<Working>,
+}
+
+/// What comes next.
+enum Next {
+    Asked(Ask),
+    /// The agent has ended, with all that it started.
+    Ended(Ended),
+    /// Something is to be looked at in the agent's output.
+    Output,
+}
+
+impl Driver {
+    pub(super) fn new(runner: Runner, id: RunId, inbox: mpsc::UnboundedReceiver<Ask>) -> Driver {
+        Driver {
+            runner,
+            id,
+            inbox,
+            working: None,
+        }
+    }
+
+    pub(super) fn context(&self) -> &Arc<Context> {
+        self.runner.context()
+    }
+
+    pub(super) async fn drive(mut self) {
+        loop {
+            let next = if self.working.is_none() {
+                match self.inbox.try_recv() {
+                    Ok(ask) => Next::Asked(ask),
+                    Err(_) => match self.runner.dismiss(self.id, &mut self.inbox) {
+                        Some(ask) => Next::Asked(ask),
+                        None => return,
+                    },
+                }
+            } else {
+                self.select().await
+            };
+            if let Err(error) = self.handle(next).await {
+                // The journal has the last intent: the next start of the service goes on from there.
+                tracing::error!(run = %self.id, error = format!("{error:#}"), "a step of a run failed");
+            }
+        }
+    }
+
+    async fn select(&mut self) -> Next {
+        let Some(working) = &mut self.working else {
+            return std::future::pending().await;
+        };
+        let supervised = working.supervised.clone();
+        tokio::select! {
+            biased;
+            ended = supervised.ended() => Next::Ended(ended),
+            Some(ask) = self.inbox.recv() => Next::Asked(ask),
+            () = working.output_grows() => Next::Output,
+        }
+    }
+
+    async fn handle(&mut self, next: Next) -> anyhow::Result<()> {
+        match next {
+            Next::Output => self.look_at_output().await,
+            Next::Ended(ended) => {
+                let slot = self.conclude(ended).await?;
+                self.settle().await?;
+                drop(slot);
+                self.runner.fill().await;
+                Ok(())
+            }
+            Next::Asked(ask) => self.answer(ask).await,
+        }
+    }
+
+    async fn answer(&mut self, ask: Ask) -> anyhow::Result<()> {
+        match ask {
+            Ask::Start { slot, reply } => {
+                let run = self.start(slot).await?;
+                // Nobody waits when the server starts what was queued.
+                drop(reply.send(run));
+                if self.working.is_none() {
+                    self.fill_later();
+                }
+                Ok(())
+            }
+            Ask::Attach { slot, supervised } => self.attach(slot, supervised).await,
+            Ask::Conclude { slot, ended } => {
+                self.conclude_unwatched(ended).await?;
+                self.settle().await?;
+                drop(slot);
+                self.runner.fill().await;
+                Ok(())
+            }
+            Ask::StartAgain { slot } => self.start_again(slot).await,
+            Ask::Settle => self.settle().await,
+            Ask::FinishAbort => self.finish_abort().await,
+            Ask::Merge { ask, reply } => {
+                drop(reply.send(self.merge(ask).await));
+                Ok(())
+            }
+            Ask::FinishMerge => self.finish_merge().await,
+            Ask::ClearPlace => self.clear_place().await,
+            Ask::Abort { reply } => {
+                drop(reply.send(self.abort().await));
+                self.fill_later();
+                Ok(())
+            }
+            Ask::Restore { reply } => {
+                drop(reply.send(self.restore().await));
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks at the queue from another task: the queue may want this very driver.
+    fn fill_later(&self) {
+        let runner = self.runner.clone();
+        tokio::spawn(async move { runner.fill().await });
+    }
+
+    /// The run as the journal tells it.
+    pub(super) fn run(&self) -> anyhow::Result<Run> {
+        self.context()
+            .journal
+            .run(self.id)?
+            .ok_or_else(|| anyhow::anyhow!("run {} is not in the journal", self.id))
+    }
+
+    /// The folder of the run's newest attempt.
+    pub(super) fn attempt_dir(&self, number: u32) -> PathBuf {
+        self.context().files.of_run(self.id).attempt(number)
+    }
+}

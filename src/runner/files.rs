@@ -1,0 +1,125 @@
+//! Where the files of runs lie: below the state root, never in a worktree.
+//!
+//! ```text
+//! <state root>/
+//!   runs/<run id>/output                what the agent printed, all attempts one after the other
+//!   runs/<run id>/attempts/<n>/         launch.json, started.json, exit.json, prompt, stderr, control.sock
+//!   runs/<run id>/tmp/                  the agent's TMPDIR
+//!   evidence/                           the content store
+//!   uploads/                            uploads in progress
+//!   git-view/                           what git sees instead of the user's configuration
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::run::RunId;
+
+/// The folders of the state root.
+#[derive(Debug, Clone)]
+pub struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// The files below this folder.
+    #[must_use]
+    pub fn below(root: PathBuf) -> Files {
+        Files { root }
+    }
+
+    /// The content store of evidence.
+    #[must_use]
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("evidence")
+    }
+
+    /// Uploads in progress.
+    #[must_use]
+    pub fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    /// What git sees instead of the user's configuration.
+    #[must_use]
+    pub fn git_view(&self) -> PathBuf {
+        self.root.join("git-view")
+    }
+
+    /// What belongs to one run.
+    #[must_use]
+    pub fn of_run(&self, run: RunId) -> RunFiles {
+        RunFiles {
+            root: self.root.join("runs").join(run.to_string()),
+        }
+    }
+}
+
+/// The files of one run.
+#[derive(Debug, Clone)]
+pub struct RunFiles {
+    root: PathBuf,
+}
+
+impl RunFiles {
+    /// Makes the folders and the empty output file, if they are not there.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub fn make(&self) -> io::Result<()> {
+        std::fs::create_dir_all(self.tmp())?;
+        std::fs::create_dir_all(self.root.join("attempts"))?;
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.output())?;
+        Ok(())
+    }
+
+    /// What the agent printed.
+    #[must_use]
+    pub fn output(&self) -> PathBuf {
+        self.root.join("output")
+    }
+
+    /// The agent's folder for temporary files.
+    #[must_use]
+    pub fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    /// The folder of one attempt.
+    #[must_use]
+    pub fn attempt(&self, number: u32) -> PathBuf {
+        self.root.join("attempts").join(number.to_string())
+    }
+
+    /// Bytes of output so far.
+    #[must_use]
+    pub fn output_len(&self) -> u64 {
+        len(&self.output())
+    }
+}
+
+/// The last bytes of an attempt's standard error, as text.
+#[must_use]
+pub fn stderr_tail(attempt: &Path) -> String {
+    /// What a person reads of it, and what failures are told by.
+    const TAIL: u64 = 4096;
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let path = attempt.join("stderr");
+    let from = len(&path).saturating_sub(TAIL);
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(&path).and_then(|mut file| {
+        file.seek(SeekFrom::Start(from))?;
+        file.take(TAIL).read_to_end(&mut bytes)
+    });
+    match read {
+        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+fn len(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |meta| meta.len())
+}

@@ -1,0 +1,67 @@
+//! The gate, asked with the facts as git has them now.
+
+use super::Context;
+use crate::dod::Head;
+use crate::gate::{self, Blocker, Facts, Permit};
+use crate::git::{Error, RefName};
+use crate::run::{CommitId, Phase, Run, StubReason};
+
+/// The answer of the gate, with the facts that it was asked about.
+#[derive(Debug)]
+pub struct Asked {
+    /// The branch as it is in git.
+    pub head: Option<Head>,
+    /// The base as it is in git.
+    pub onto: Option<CommitId>,
+    /// Leave to merge, or every reason why not.
+    pub answer: Result<Permit, Vec<Blocker>>,
+}
+
+/// The work as it is now: the branch's tip in git while the run is alive, else what was recorded.
+///
+/// # Errors
+/// git failed.
+pub async fn current_head(context: &Context, run: &Run) -> Result<Option<Head>, Error> {
+    if matches!(run.phase, Phase::Merged { .. } | Phase::Aborted { .. }) || !run.placed {
+        return Ok(run.head.clone());
+    }
+    let Ok(branch) = RefName::branch(&run.branch) else {
+        return Ok(None);
+    };
+    let Some(commit) = context.repository.resolve(&branch).await? else {
+        return Ok(None);
+    };
+    if let Some(head) = &run.head
+        && head.commit == commit
+    {
+        return Ok(Some(head.clone()));
+    }
+    let tree = context.repository.tree_of(&commit).await?;
+    Ok(Some(Head { commit, tree }))
+}
+
+/// May this run merge?
+///
+/// # Errors
+/// git failed.
+pub async fn ask_gate(context: &Context, run: &Run) -> Result<Asked, Error> {
+    let head = current_head(context, run).await?;
+    let onto = match RefName::branch(&run.spec.base) {
+        Ok(base) => context.repository.resolve(&base).await?,
+        Err(_) => None,
+    };
+    let contained = match (&head, &onto) {
+        (Some(head), Some(onto)) => context.repository.is_ancestor(&head.commit, onto).await?,
+        _ => false,
+    };
+    let answer = gate::ask(&Facts {
+        status: run.status(),
+        accidental_stub: run.spec.stub == Some(StubReason::NoAgent),
+        head: head.as_ref(),
+        onto: onto.as_ref(),
+        contained,
+        items: &run.items,
+        evidence: &run.evidence,
+    });
+    Ok(Asked { head, onto, answer })
+}

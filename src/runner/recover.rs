@@ -1,0 +1,133 @@
+//! What is done at a start: every run that was on its way goes on from where the journal says it was.
+//!
+//! | recorded | found | becomes |
+//! | --- | --- | --- |
+//! | queued | | stays in the queue, in its order |
+//! | preparing, agent not started | | prepared again, from the same base commit |
+//! | preparing, agent about to be started | alive | running |
+//! | | ended | ended so |
+//! | | never started | a new attempt of the same kind |
+//! | running | alive, same identity | watched again |
+//! | | exit record | ended so |
+//! | | neither | ended, `unknown` |
+//! | checking | | settled |
+//! | merging | base contains the candidate | merged |
+//! | | it does not | as before the merge |
+//! | aborting | | aborted |
+//! | merged, worktree there | | worktree removed |
+
+use super::Runner;
+use super::driver::{Ask, Driver};
+use crate::process::{self, Attachment, Ended};
+use crate::run::state::AttemptStage;
+use crate::run::{AttemptId, Event, Phase, RunId};
+use crate::store::{StoreError, runs};
+
+impl Runner {
+    /// Sets all runs going again, then fills the free slots from the queue. Returns when each is in its driver's hands.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        let store = self.context().journal.store();
+        let under_way = store.read(|db| {
+            runs::ids_by_phase(
+                db,
+                &["preparing", "running", "checking", "merging", "aborting"],
+            )
+        })?;
+        let landed = store.read(runs::merged_but_placed)?;
+        let mut tasks = tokio::task::JoinSet::new();
+        for run in under_way {
+            let runner = self.clone();
+            tasks.spawn(async move {
+                if let Err(error) = runner.recover_one(run).await {
+                    tracing::error!(%run, error = format!("{error:#}"), "a run could not be taken up again");
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+        for run in landed {
+            self.send(run, Ask::ClearPlace);
+        }
+        self.fill().await;
+        Ok(())
+    }
+
+    async fn recover_one(&self, id: RunId) -> anyhow::Result<()> {
+        let Some(run) = self.context().journal.run(id)? else {
+            return Ok(());
+        };
+        match &run.phase {
+            Phase::Checking { .. } => self.send(id, Ask::Settle),
+            Phase::Merging { .. } => self.send(id, Ask::FinishMerge),
+            Phase::Aborting { .. } => self.send(id, Ask::FinishAbort),
+            Phase::Preparing | Phase::Running => {
+                let slot = self.slots.claim(id);
+                let attempt = run.attempt().cloned();
+                let starting = attempt.filter(|a| a.stage != AttemptStage::Waiting);
+                let Some(attempt) = starting else {
+                    let (reply, _) = tokio::sync::oneshot::channel();
+                    self.send(id, Ask::Start { slot, reply });
+                    return Ok(());
+                };
+                let dir = self.context().files.of_run(id).attempt(attempt.number);
+                let found = process::attach(&dir).await;
+                let recorded = matches!(run.phase, Phase::Running);
+                match found {
+                    Ok(Attachment::Live(supervised)) => {
+                        self.send(id, Ask::Attach { slot, supervised });
+                    }
+                    Ok(Attachment::Ended(record)) => {
+                        let ended = Ended::Recorded(record);
+                        self.send(id, Ask::Conclude { slot, ended });
+                    }
+                    Ok(Attachment::Lost(lost)) => {
+                        let ended = Ended::Lost(lost);
+                        self.send(id, Ask::Conclude { slot, ended });
+                    }
+                    Ok(Attachment::NeverStarted) if !recorded => {
+                        self.send(id, Ask::StartAgain { slot });
+                    }
+                    Ok(Attachment::NeverStarted) => {
+                        let ended = lost("no record of the start is left");
+                        self.send(id, Ask::Conclude { slot, ended });
+                    }
+                    Err(error) => {
+                        let ended = lost(&error.to_string());
+                        self.send(id, Ask::Conclude { slot, ended });
+                    }
+                }
+            }
+            Phase::Queued | Phase::AtRest { .. } | Phase::Merged { .. } | Phase::Aborted { .. } => {
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lost(why: &str) -> Ended {
+    Ended::Lost(process::Lost {
+        why: why.to_owned(),
+        swept: 0,
+    })
+}
+
+impl Driver {
+    /// Queues the attempt again whose agent never came to be, and starts it.
+    pub(super) async fn start_again(&mut self, slot: super::slots::Slot) -> anyhow::Result<()> {
+        let id = self.id;
+        tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
+        let run = self.run()?;
+        let Some(attempt) = run.attempt() else {
+            anyhow::bail!("the run is preparing without an attempt");
+        };
+        let event = Event::AttemptQueued {
+            attempt: AttemptId(uuid::Uuid::now_v7()),
+            why: attempt.why.clone(),
+        };
+        self.context().journal.record(self.id, vec![event]).await?;
+        self.start(slot).await?;
+        Ok(())
+    }
+}

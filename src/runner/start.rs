@@ -1,0 +1,274 @@
+//! The start of an attempt, in stages that consume themselves: each knows how to fail, and none can be left out.
+//!
+//! `Planned` (in the journal, with a slot) → `Placed` (the worktree is there) → `Ready` (the invocation is made) →
+//! the agent works.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::driver::Driver;
+use super::slots::Slot;
+use super::work::Working;
+use crate::agent::{self, Invocation, Session, Work};
+use crate::git::{BranchName, RefName};
+use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervised};
+use crate::run::event::{AgentProcess, AttemptKind};
+use crate::run::state::{Attempt, AttemptStage};
+use crate::run::{AgentKind, Event, Failure, FailureCode, Run};
+use crate::worktree::{self, Place};
+
+/// An attempt that waits.
+struct Planned {
+    run: Run,
+    attempt: Attempt,
+}
+
+/// Its worktree is there.
+struct Placed {
+    run: Run,
+    attempt: Attempt,
+    place: Place,
+}
+
+/// Its launch is made.
+struct Ready {
+    attempt: Attempt,
+    launch: Launch,
+    dir: PathBuf,
+}
+
+impl Driver {
+    /// Starts the attempt that waits. A start that fails is recorded as that; the run is then at rest.
+    pub(super) async fn start(&mut self, slot: Slot) -> anyhow::Result<Run> {
+        let run = self.run()?;
+        if !matches!(
+            run.phase,
+            crate::run::Phase::Queued | crate::run::Phase::Preparing
+        ) {
+            // It was aborted while it waited.
+            return Ok(run);
+        }
+        let Some(attempt) = run.attempt().cloned() else {
+            anyhow::bail!("the run is queued without an attempt");
+        };
+        match self.stages(Planned { run, attempt }).await? {
+            Ok((supervised, attempt)) => {
+                let process = process_of(&supervised);
+                let event = Event::AttemptStarted {
+                    attempt: attempt.id,
+                    process,
+                };
+                let run = self.context().journal.record(self.id, vec![event]).await?;
+                self.working = Some(Working::new(self.context(), &run, supervised, slot));
+                Ok(run)
+            }
+            Err(failure) => {
+                tracing::warn!(run = %self.id, code = ?failure.code, detail = failure.detail, "a run could not be started");
+                Ok(self
+                    .context()
+                    .journal
+                    .record(self.id, vec![Event::StartFailed { failure }])
+                    .await?)
+            }
+        }
+    }
+
+    async fn stages(
+        &self,
+        planned: Planned,
+    ) -> anyhow::Result<Result<(Supervised, Attempt), Failure>> {
+        let placed = match self.place(planned).await? {
+            Ok(placed) => placed,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let ready = match self.prepare(placed).await? {
+            Ok(ready) => ready,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        match process::start(&self.context().binary, &ready.dir, &ready.launch).await {
+            Ok(supervised) => Ok(Ok((supervised, ready.attempt))),
+            Err(error) => Ok(Err(Failure::new(
+                FailureCode::SpawnFailed,
+                format!("the agent could not be started: {error}"),
+            ))),
+        }
+    }
+
+    /// Makes the worktree, unless it is there from an attempt before.
+    async fn place(&self, planned: Planned) -> anyhow::Result<Result<Placed, Failure>> {
+        let Planned { run, attempt } = planned;
+        let place = self.place_of(&run)?;
+        if run.placed {
+            return Ok(Ok(Placed {
+                run,
+                attempt,
+                place,
+            }));
+        }
+        let context = self.context();
+        let fail = |detail: String| Ok(Err(Failure::new(FailureCode::PlaceFailed, detail)));
+        let onto = match RefName::branch(&run.spec.base) {
+            Ok(name) => context.repository.resolve(&name).await,
+            Err(error) => return fail(error.to_string()),
+        };
+        let base_commit = match (run.base_commit.clone(), onto) {
+            // The crash came after the intent: the same commit again.
+            (Some(commit), _) => commit,
+            (None, Ok(Some(commit))) => commit,
+            (None, Ok(None)) => return fail(format!("there is no branch `{}`", run.spec.base)),
+            (None, Err(error)) => return fail(error.to_string()),
+        };
+        let intent = Event::Placing {
+            base_commit: base_commit.clone(),
+        };
+        context.journal.record(self.id, vec![intent]).await?;
+        if let Err(error) = worktree::create(&context.repository, &place, &base_commit).await {
+            return fail(format!("the worktree could not be made: {error}"));
+        }
+        let run = context.journal.record(self.id, vec![Event::Placed]).await?;
+        Ok(Ok(Placed {
+            run,
+            attempt,
+            place,
+        }))
+    }
+
+    /// Makes the invocation and records that the agent is about to be started.
+    async fn prepare(&self, placed: Placed) -> anyhow::Result<Result<Ready, Failure>> {
+        let Placed {
+            run,
+            attempt,
+            place,
+        } = placed;
+        let context = self.context();
+        let files = context.files.of_run(self.id);
+        files.make().context("make the folders of the run")?;
+        let session = match (&attempt.why, &run.session_id) {
+            (AttemptKind::Message { .. }, Some(session)) => Session::Resume(session.clone()),
+            _ => Session::Fresh(uuid::Uuid::new_v4()),
+        };
+        let session_id = match (&session, run.spec.agent) {
+            (Session::Fresh(id), AgentKind::Claude) => Some(id.to_string()),
+            (Session::Resume(id), AgentKind::Claude) => Some(id.clone()),
+            (_, AgentKind::Command | AgentKind::Stub) => None,
+        };
+        let prompt = match &attempt.why {
+            AttemptKind::Message { text } => text,
+            AttemptKind::First | AttemptKind::Retry => &run.spec.full_prompt,
+        };
+        let work = Work {
+            spec: &run.spec,
+            run: run.id,
+            attempt: attempt.id,
+            session,
+            prompt,
+            spent_usd: spent_usd(&run),
+            worktree: &place.path(),
+            branch: &run.branch,
+            tmp: &files.tmp(),
+            server_env: &context.environment,
+            claude: context.claude.as_ref().ok(),
+            as_root: rustix::process::geteuid().is_root(),
+        };
+        let invocation = match agent::invocation(&work) {
+            Ok(invocation) => invocation,
+            Err(refused) => {
+                let code = match refused {
+                    agent::Refused::NothingLeftToSpend { .. } => FailureCode::CostLimit,
+                    _ => FailureCode::SpawnFailed,
+                };
+                return Ok(Err(Failure::new(code, refused.to_string())));
+            }
+        };
+        let dir = files.attempt(attempt.number);
+        let output_from = files.output_len();
+        let launch = launch(
+            &run,
+            &attempt,
+            invocation,
+            &dir,
+            &place.path(),
+            &files.output(),
+            context.config.stop_grace,
+        )
+        .context("write the prompt")?;
+        let intent = Event::AttemptStarting {
+            attempt: attempt.id,
+            session_id,
+            output_from,
+        };
+        context.journal.record(self.id, vec![intent]).await?;
+        Ok(Ok(Ready {
+            attempt,
+            launch,
+            dir,
+        }))
+    }
+
+    /// The run's place, by the branch that it was given.
+    pub(super) fn place_of(&self, run: &Run) -> anyhow::Result<Place> {
+        let branch = BranchName::try_from(run.branch.clone())?;
+        Ok(Place::new(&self.context().config.worktrees_root, &branch))
+    }
+}
+
+/// What the run's attempts have cost together.
+fn spent_usd(run: &Run) -> f64 {
+    run.attempts
+        .iter()
+        .filter_map(|attempt| match &attempt.stage {
+            AttemptStage::Ended { end, .. } => end.as_ref()?.cost_usd,
+            _ => None,
+        })
+        .sum()
+}
+
+/// The process as the journal keeps it.
+pub(super) fn process_of(supervised: &Supervised) -> AgentProcess {
+    let agent = &supervised.started().agent;
+    AgentProcess {
+        pid: agent.pid.cast_unsigned(),
+        boot_id: agent.boot_id.clone(),
+        start_time: agent.start_ticks,
+    }
+}
+
+fn launch(
+    run: &Run,
+    attempt: &Attempt,
+    invocation: Invocation,
+    dir: &Path,
+    cwd: &Path,
+    output: &Path,
+    grace: std::time::Duration,
+) -> std::io::Result<Launch> {
+    fs::create_dir_all(dir)?;
+    let stdin = dir.join("prompt");
+    fs::write(&stdin, &invocation.stdin)?;
+    let limits = &run.spec.limits;
+    let ms = |seconds: u64| seconds.saturating_mul(1000);
+    let step = |signal, grace_ms| StopStep { signal, grace_ms };
+    let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+    Ok(Launch {
+        run: run.id,
+        attempt: attempt.id,
+        number: attempt.number,
+        argv: invocation.argv,
+        env: invocation.env,
+        cwd: cwd.to_owned(),
+        stdin,
+        output: output.to_owned(),
+        stderr: dir.join("stderr"),
+        limits: LaunchLimits {
+            wall_clock_ms: limits.timeout_s.map(ms),
+            idle_ms: limits.idle_timeout_s.map(ms),
+            output_bytes: limits.max_output_bytes,
+        },
+        stop: vec![
+            step(StopSignal::Int, grace_ms.min(2_000)),
+            step(StopSignal::Term, grace_ms.saturating_sub(2_000)),
+        ],
+    })
+}

@@ -1,0 +1,152 @@
+//! The abort and its undoing.
+//!
+//! An abort ends the agent with all that it started, keeps its work under `refs/agent_runner/preserved/`, and only then
+//! takes worktree and branch away. Each step can be done again.
+
+use super::driver::Driver;
+use super::land::empty_trash_later;
+use crate::journal::Answer;
+use crate::process::{self, Ended, Killed};
+use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run};
+use crate::store::StoreError;
+use crate::worktree::{self, RemoveBranch, RestoreError};
+
+/// Why a run is not aborted.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAborted {
+    /// The run's state does not allow it.
+    #[error("the run's state does not allow it")]
+    State(Refusal),
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Closing,
+    /// Something of ours failed; the abort goes on with the next request or start.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+/// Why a run is not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRestored {
+    /// The run's state does not allow it.
+    #[error("the run's state does not allow it")]
+    State(Refusal),
+    /// Its work is no longer kept, or its place is taken.
+    #[error("{0}")]
+    Gone(String),
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Closing,
+    /// Something of ours failed.
+    #[error(transparent)]
+    Failed(#[from] anyhow::Error),
+}
+
+impl From<StoreError> for NotAborted {
+    fn from(error: StoreError) -> Self {
+        NotAborted::Failed(error.into())
+    }
+}
+
+impl From<StoreError> for NotRestored {
+    fn from(error: StoreError) -> Self {
+        NotRestored::Failed(error.into())
+    }
+}
+
+impl Driver {
+    /// Takes the run away. Asked again, it goes on where it was left, or finds that it is done.
+    pub(super) async fn abort(&mut self) -> Result<Run, NotAborted> {
+        let journal = &self.context().journal;
+        let run = match journal.ask(self.id, Command::Abort).await? {
+            Answer::No(refusal) => return Err(NotAborted::State(refusal)),
+            Answer::Done(run) | Answer::Already(run) => run,
+        };
+        if matches!(run.phase, Phase::Aborted { .. }) {
+            return Ok(run);
+        }
+        let slot = self.end_agent().await?;
+        let run = self.remove_everything().await?;
+        drop(slot);
+        Ok(run)
+    }
+
+    /// Ends the agent and whatever it started, however that got away.
+    async fn end_agent(&mut self) -> anyhow::Result<Option<super::slots::Slot>> {
+        let mut slot = None;
+        if let Some(working) = &self.working {
+            let supervised = working.supervised.clone();
+            let ended = match supervised.kill(EndedBy::Stop).await {
+                Killed::Asked(_) => supervised.ended().await,
+                Killed::ByForce { because, swept } => {
+                    tracing::warn!(run = %self.id, %because, swept, "a supervisor did not answer and was killed");
+                    supervised.ended().await
+                }
+            };
+            if let Ended::Lost(lost) = &ended {
+                tracing::warn!(run = %self.id, why = lost.why, "the end of an aborted agent is not known");
+            }
+            slot = self.conclude(ended).await?;
+        }
+        let id = self.id;
+        let swept = tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
+        if swept > 0 {
+            tracing::warn!(run = %id, swept, "processes of an aborted run had got away and were killed");
+        }
+        Ok(slot)
+    }
+
+    async fn remove_everything(&mut self) -> anyhow::Result<Run> {
+        let run = self.run()?;
+        let context = self.context();
+        let place = self.place_of(&run)?;
+        let preserved = worktree::preserve(&context.repository, run.id, &place).await?;
+        let branch = match &preserved {
+            Some(preserved) => RemoveBranch::Delete {
+                expected: preserved.tip.clone(),
+            },
+            None => RemoveBranch::Keep,
+        };
+        worktree::remove(&context.repository, &place, &branch).await?;
+        let event = Event::Aborted {
+            preserved: preserved.map(|p| p.commit),
+        };
+        let run = context.journal.record(self.id, vec![event]).await?;
+        empty_trash_later(&place);
+        Ok(run)
+    }
+
+    /// Goes on with an abort that a crash interrupted.
+    pub(super) async fn finish_abort(&mut self) -> anyhow::Result<()> {
+        match self.abort().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Brings back the branch and the worktree.
+    pub(super) async fn restore(&mut self) -> Result<Run, NotRestored> {
+        let run = self.run()?;
+        // Asked before anything is made: a run that is not aborted has its own worktree.
+        if let crate::run::Decision::No(refusal) = crate::run::decide(&run, &Command::Restore) {
+            return Err(NotRestored::State(refusal));
+        }
+        let place = self.place_of(&run)?;
+        match worktree::restore(&self.context().repository, run.id, &place).await {
+            Ok(_) => {}
+            Err(error @ (RestoreError::NothingPreserved(_) | RestoreError::Create(_))) => {
+                return Err(NotRestored::Gone(error.to_string()));
+            }
+            Err(RestoreError::Git(error)) => return Err(NotRestored::Failed(error.into())),
+        }
+        match self
+            .context()
+            .journal
+            .ask(self.id, Command::Restore)
+            .await?
+        {
+            Answer::Done(run) | Answer::Already(run) => Ok(run),
+            Answer::No(refusal) => Err(NotRestored::State(refusal)),
+        }
+    }
+}

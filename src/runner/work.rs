@@ -1,0 +1,307 @@
+//! An agent at work, from the server's side: its output is read as it grows, and its end is told by its supervisor.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::driver::Driver;
+use super::files::stderr_tail;
+use super::slots::Slot;
+use super::{Context, start};
+use crate::agent::{self, Transcript};
+use crate::git::Identity;
+use crate::process::{Ended, Growth, Supervised};
+use crate::run::event::AttemptEnd;
+use crate::run::state::{Attempt, AttemptStage};
+use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Phase, Run};
+use crate::worktree::{self, Settle};
+
+/// How long an agent may stay after its last word without another.
+const LINGER: Duration = Duration::from_secs(120);
+/// How much of the output is read between two looks at anything else.
+const READ_AT_ONCE: usize = 1024 * 1024;
+
+/// An agent at work.
+pub(super) struct Working {
+    pub(super) supervised: Supervised,
+    attempt: AttemptId,
+    slot: Slot,
+    reading: Reading,
+    growth: Growth,
+    /// Whether the session was recorded.
+    session_told: bool,
+    /// When the agent said its last word, if nothing came after it.
+    last_word: Option<Instant>,
+}
+
+/// The output of one attempt, read into a transcript.
+struct Reading {
+    file: Option<File>,
+    offset: u64,
+    transcript: Transcript,
+}
+
+impl Reading {
+    fn new(context: &Context, run: &Run, attempt: &Attempt) -> Reading {
+        Reading {
+            file: File::open(context.files.of_run(run.id).output()).ok(),
+            offset: attempt.output_from,
+            transcript: Transcript::new(run.spec.agent),
+        }
+    }
+
+    /// Reads on, at most `most` bytes and not over `limit`; how many there were.
+    fn read(&mut self, most: usize, limit: u64) -> usize {
+        let Some(file) = &self.file else { return 0 };
+        let room = limit.saturating_sub(self.offset).min(most as u64);
+        let mut buffer = vec![0; usize::try_from(room).unwrap_or(most)];
+        let n = file.read_at(&mut buffer, self.offset).unwrap_or(0);
+        self.transcript.push_bytes(&buffer[..n]);
+        self.offset += n as u64;
+        n
+    }
+
+    fn read_all(&mut self, limit: u64) {
+        while self.read(READ_AT_ONCE, limit) > 0 {}
+        self.transcript.finish();
+    }
+}
+
+impl Working {
+    pub(super) fn new(
+        context: &Arc<Context>,
+        run: &Run,
+        supervised: Supervised,
+        slot: Slot,
+    ) -> Working {
+        let attempt = run.attempts.last();
+        let unstarted;
+        let attempt = match attempt {
+            Some(attempt) => attempt,
+            None => {
+                unstarted = Attempt {
+                    id: supervised.started().attempt,
+                    number: 1,
+                    why: crate::run::event::AttemptKind::First,
+                    queued_at: run.created_at,
+                    session_id: None,
+                    output_from: supervised.started().output_from,
+                    stage: AttemptStage::Starting,
+                };
+                &unstarted
+            }
+        };
+        Working {
+            attempt: attempt.id,
+            reading: Reading::new(context, run, attempt),
+            growth: Growth::of(&context.files.of_run(run.id).output()),
+            supervised,
+            slot,
+            session_told: false,
+            last_word: None,
+        }
+    }
+
+    pub(super) async fn output_grows(&mut self) {
+        self.growth.changed().await;
+    }
+}
+
+impl Driver {
+    /// Goes on with an agent that was started before this server.
+    pub(super) async fn attach(
+        &mut self,
+        slot: Slot,
+        supervised: Supervised,
+    ) -> anyhow::Result<()> {
+        let mut run = self.run()?;
+        if matches!(run.phase, Phase::Preparing) {
+            let event = Event::AttemptStarted {
+                attempt: supervised.started().attempt,
+                process: start::process_of(&supervised),
+            };
+            run = self.context().journal.record(self.id, vec![event]).await?;
+        }
+        self.working = Some(Working::new(self.context(), &run, supervised, slot));
+        Ok(())
+    }
+
+    /// Reads what the agent has printed: its session is recorded, and an agent that lingers is ended.
+    pub(super) async fn look_at_output(&mut self) -> anyhow::Result<()> {
+        let Some(working) = &mut self.working else {
+            return Ok(());
+        };
+        let read = working.reading.read(READ_AT_ONCE, u64::MAX);
+        let transcript = &working.reading.transcript;
+        if !working.session_told
+            && let Some(session) = transcript.session_id()
+        {
+            working.session_told = true;
+            let event = Event::SessionSeen {
+                session_id: session.to_owned(),
+                model: transcript.model().map(str::to_owned),
+            };
+            self.runner
+                .context()
+                .journal
+                .record(self.id, vec![event])
+                .await?;
+        }
+        let quiet_after_final = read == 0 && !transcript.goes_on();
+        match (quiet_after_final, working.last_word) {
+            (false, _) => working.last_word = None,
+            (true, None) => working.last_word = Some(Instant::now()),
+            (true, Some(since)) if since.elapsed() > LINGER => {
+                working.last_word = None;
+                if let Err(error) = working.supervised.stop(EndedBy::Lingering).await {
+                    tracing::warn!(run = %self.id, %error, "a lingering agent could not be asked to end");
+                }
+            }
+            (true, Some(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// Records how the watched agent ended; its slot is given back by the caller.
+    pub(super) async fn conclude(&mut self, ended: Ended) -> anyhow::Result<Option<Slot>> {
+        let Some(working) = self.working.take() else {
+            return Ok(None);
+        };
+        let Working {
+            attempt,
+            slot,
+            reading,
+            ..
+        } = working;
+        self.record_end(attempt, reading, ended).await?;
+        Ok(Some(slot))
+    }
+
+    /// Records how an agent ended that nobody watched.
+    pub(super) async fn conclude_unwatched(&mut self, ended: Ended) -> anyhow::Result<()> {
+        let run = self.run()?;
+        let attempt = run.attempt().context("the run has no attempt")?.clone();
+        let reading = Reading::new(self.context(), &run, &attempt);
+        self.record_end(attempt.id, reading, ended).await
+    }
+
+    async fn record_end(
+        &mut self,
+        attempt: AttemptId,
+        mut reading: Reading,
+        ended: Ended,
+    ) -> anyhow::Result<()> {
+        let run = self.run()?;
+        let files = self.context().files.of_run(self.id);
+        let output_to = match &ended {
+            Ended::Recorded(record) => record.output_to,
+            Ended::Lost(_) => files.output_len(),
+        };
+        let transcript = tokio::task::spawn_blocking(move || {
+            reading.read_all(output_to);
+            reading.transcript
+        })
+        .await?;
+        let number = run
+            .attempts
+            .iter()
+            .find(|a| a.id == attempt)
+            .map_or(1, |a| a.number);
+        let (exit, ended_by) = match &ended {
+            Ended::Recorded(record) => (record.exit, record.ended_by),
+            Ended::Lost(lost) => {
+                tracing::warn!(run = %self.id, why = lost.why, "an agent's end is not known");
+                (ended.exit(), EndedBy::Itself)
+            }
+        };
+        let stderr = stderr_tail(&self.attempt_dir(number));
+        let before = run
+            .attempts
+            .iter()
+            .filter_map(|a| match &a.stage {
+                AttemptStage::Ended { end: Some(end), .. }
+                    if end.session_id.as_deref() == transcript.session_id() =>
+                {
+                    end.session_cost_usd
+                }
+                _ => None,
+            })
+            .next_back();
+        let usage = transcript.usage();
+        let end = AttemptEnd {
+            exit,
+            ended_by,
+            outcome: agent::outcome(&transcript, exit, ended_by, &stderr),
+            session_id: transcript.session_id().map(str::to_owned),
+            model: transcript.model().map(str::to_owned),
+            usage: (usage != crate::run::Usage::default()).then_some(usage),
+            session_cost_usd: transcript.session_cost_usd(),
+            cost_usd: transcript.attempt_cost_usd(before),
+            turns: transcript.turns(),
+            output_to,
+        };
+        let event = Event::AttemptEnded { attempt, end };
+        self.context().journal.record(self.id, vec![event]).await?;
+        Ok(())
+    }
+
+    /// Commits what the agent left, and fixes the head.
+    pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
+        let run = self.run()?;
+        if !matches!(run.phase, Phase::Checking { .. }) {
+            return Ok(());
+        }
+        let context = self.context();
+        let place = self.place_of(&run)?;
+        let identity = identity(context);
+        let message = format!(
+            "{}: what the agent left uncommitted\n\nAgent-Run: {}\n",
+            run.branch, run.id
+        );
+        let empty_commit = agent::leaves_empty_commit(&run.spec) && run.attempts.len() == 1;
+        let start = run
+            .base_commit
+            .clone()
+            .context("the run has no base commit")?;
+        let how = Settle {
+            start: &start,
+            identity: &identity,
+            message: &message,
+            empty_commit,
+        };
+        let settled = worktree::settle(&context.repository, &place, &how).await;
+        let event = match settled {
+            Ok(settled) => {
+                for missed in &settled.missed {
+                    tracing::warn!(run = %run.id, missed, "something that the agent left could not be kept");
+                }
+                Event::Settled {
+                    head: crate::dod::Head {
+                        commit: settled.commit,
+                        tree: settled.tree,
+                    },
+                    leftovers: settled.leftovers,
+                }
+            }
+            Err(error) => Event::SettleFailed {
+                failure: Failure::new(
+                    FailureCode::SettleFailed,
+                    format!("what the agent left could not be committed: {error}"),
+                ),
+            },
+        };
+        context.journal.record(self.id, vec![event]).await?;
+        Ok(())
+    }
+}
+
+/// Who the service's own commits are by.
+pub(super) fn identity(context: &Context) -> Identity {
+    Identity {
+        name: context.config.identity.name.clone(),
+        email: context.config.identity.email.clone(),
+    }
+}
