@@ -49,12 +49,12 @@ impl Identity {
     /// # Errors
     /// When it cannot be known (no descriptors left, no `/proc`): that is not the same as gone.
     pub fn open(&self) -> io::Result<Option<OwnedFd>> {
-        let Some(pid) = Pid::from_raw(self.pid).filter(|pid| pid.as_raw_nonzero().get() > 0) else {
-            return Ok(None);
-        };
-        if self.boot_id != boot_id()? {
+        if self.pid <= 0 || self.boot_id != boot_id()? {
             return Ok(None);
         }
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             // EINVAL: the number is now a thread of some other process.

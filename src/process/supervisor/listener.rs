@@ -12,7 +12,7 @@ use rustix::process::{chdir, geteuid, umask};
 
 use crate::process::control::{Answer, MAX_LINE, Request, SOCKET, Status};
 
-/// Connections at a time; more wait in the socket's backlog.
+/// Connections at a time; with one more, the one that has said nothing for longest is let go.
 const MAX_CLIENTS: usize = 16;
 /// How long a connection has to say its line.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,10 +61,8 @@ impl Listener {
 
     /// What to wait on for input.
     pub(super) fn waits_on(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let socket = (self.clients.len() < MAX_CLIENTS).then(|| self.socket.as_fd());
-        socket
-            .into_iter()
-            .chain(self.clients.iter().map(|client| client.stream.as_fd()))
+        let clients = self.clients.iter().map(|client| client.stream.as_fd());
+        std::iter::once(self.socket.as_fd()).chain(clients)
     }
 
     /// When the first connection runs out of time.
@@ -74,9 +72,7 @@ impl Listener {
 
     /// Takes new connections, answers those who have said their line, and lets go of those who never will.
     pub(super) fn serve(&mut self, now: Instant, mut carry_out: impl FnMut(Request) -> Status) {
-        while self.clients.len() < MAX_CLIENTS
-            && let Ok((stream, _address)) = self.socket.accept()
-        {
+        while let Ok((stream, _address)) = self.socket.accept() {
             let ours = rustix::net::sockopt::socket_peercred(&stream)
                 .is_ok_and(|peer| peer.uid == geteuid());
             if ours && stream.set_nonblocking(true).is_ok() {
@@ -86,7 +82,16 @@ impl Listener {
                     until: now + PATIENCE,
                 });
             }
+            if self.clients.len() > MAX_CLIENTS {
+                self.answer_all(now, &mut carry_out);
+                let too_many = self.clients.len().saturating_sub(MAX_CLIENTS);
+                self.clients.drain(..too_many);
+            }
         }
+        self.answer_all(now, &mut carry_out);
+    }
+
+    fn answer_all(&mut self, now: Instant, mut carry_out: impl FnMut(Request) -> Status) {
         self.clients.retain_mut(|client| match client.listen() {
             Said::NotAllYet => now < client.until,
             Said::Nonsense => {

@@ -87,7 +87,7 @@ fn supervise(dir: &Path) -> Result<(), String> {
             tell(&Report::Started(started));
             let output = output.try_clone().map_err(told("the output file"))?;
             Watch::new(launch, agent, begun, output, output_from)
-                .to_the_end(&signals, &mut listener)
+                .until_the_end(&signals, &mut listener)
                 .map_err(told("poll"))
                 .map(|(exit, ended_by)| (exit, ended_by, None))?
         }

@@ -45,7 +45,7 @@ impl Watch {
     }
 
     /// Waits for the end of the agent's main process, and makes it end when it has to.
-    pub(super) fn to_the_end(
+    pub(super) fn until_the_end(
         mut self,
         signals: &Signals,
         listener: &mut Listener,
