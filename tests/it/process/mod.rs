@@ -1,1 +1,8 @@
-//! (being built)
+//! The supervisor and the server's side of it, with real processes.
+
+mod escape;
+mod life;
+mod limits;
+mod output;
+mod recovery;
+mod stage;

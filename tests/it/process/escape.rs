@@ -1,0 +1,90 @@
+//! Seven ways to leave a process group, and none that leaves a survivor.
+//!
+//! Red with the sweep taken out of the supervisor (what was killed is then only the process group), and with
+//! `PR_SET_CHILD_SUBREAPER` taken out (orphans then belong to init).
+
+use std::time::Duration;
+
+use agent_runner_api::process::sweep_marked;
+use agent_runner_api::run::{EndedBy, Exit};
+use rstest::rstest;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::stage::{Held, Stage, ended, recorded, until};
+
+/// Survivors of an attempt that is over: there are none from the beginning.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn stage(escape: &str, then: &str) -> (Stage, Held) {
+    let stage = Stage::of(&format!("hold held\n{escape}\n{then}"));
+    let held = stage.held_fifo();
+    (stage, held)
+}
+
+#[rstest]
+#[case::plain("spawn-child 3600 pid")]
+#[case::setsid("spawn-setsid 3600 pid")]
+#[case::double_fork("spawn-double-fork 3600 pid")]
+#[case::setsid_and_double_fork("spawn-setsid-double-fork 3600 pid")]
+#[case::nohup("spawn-nohup 3600 pid")]
+#[case::shell_in_the_background("sh (setsid nohup sleep 3600 >/dev/null 2>&1 &) ; touch pid")]
+#[case::hopper("hopper pid")]
+#[tokio::test]
+async fn nothing_is_left(
+    #[case] escape: &str,
+    #[values("its own end", "a stop", "the death of its supervisor")] by: &str,
+) {
+    match by {
+        "its own end" => {
+            let (stage, held) = stage(escape, "exit 5");
+            let record = stage.run().await;
+            assert_eq!(
+                (record.exit, record.ended_by),
+                (Exit::Code(5), EndedBy::Itself)
+            );
+            assert!(record.swept >= 1 && record.left == 0, "{record:?}");
+            held.assert_all_gone_within(AT_ONCE);
+        }
+        "a stop" => {
+            let (stage, held) = stage(escape, "touch ready\nwait-for never");
+            let supervised = stage.start().await;
+            until("it is ready", || stage.work("ready").exists()).await;
+            supervised.stop(EndedBy::Stop).await.unwrap();
+            let record = recorded(&supervised).await;
+            assert_eq!((record.ended_by, record.left), (EndedBy::Stop, 0));
+            held.assert_all_gone_within(AT_ONCE);
+        }
+        _ => {
+            let (stage, held) = stage(escape, "touch ready\nwait-for never");
+            let supervised = stage.start().await;
+            until("it is ready", || stage.work("ready").exists()).await;
+            let supervisor = Pid::from_raw(supervised.started().supervisor.pid).unwrap();
+            kill_process(supervisor, Signal::KILL).unwrap();
+            assert_eq!(ended(&supervised).await.exit(), Exit::Unknown);
+            held.assert_all_gone_within(AT_ONCE);
+        }
+    }
+}
+
+/// The marker alone, without any record; the supervisor then sees its agent killed.
+#[tokio::test]
+async fn a_sweep_by_marker_ends_this_run_and_no_other() {
+    let (swept, held) = stage(
+        "spawn-setsid-double-fork 3600 pid",
+        "touch ready\nwait-for never",
+    );
+    let (other, _held) = stage(
+        "spawn-setsid-double-fork 3600 pid",
+        "touch ready\nwait-for go",
+    );
+    let (of_swept, of_other) = (swept.start().await, other.start().await);
+    for stage in [&swept, &other] {
+        until("it is ready", || stage.work("ready").exists()).await;
+    }
+    assert_eq!(sweep_marked(swept.launch.run), 2);
+    held.assert_all_gone_within(AT_ONCE);
+    assert_eq!(recorded(&of_swept).await.exit, Exit::Signal(9));
+    std::fs::write(other.work("go"), "").unwrap();
+    let record = recorded(&of_other).await;
+    assert_eq!((record.exit, record.swept), (Exit::Code(0), 1));
+}
