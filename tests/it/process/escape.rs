@@ -29,6 +29,7 @@ fn stage(escape: &str, then: &str) -> (Stage, Held) {
 #[case::nohup("spawn-nohup 3600 pid")]
 #[case::shell_in_the_background("sh (setsid nohup sleep 3600 >/dev/null 2>&1 &) ; touch pid")]
 #[case::hopper("hopper pid")]
+#[case::fast_hopper("sh (perl -e 'while (1) { fork and exit }' >/dev/null 2>&1 &) ; touch pid")]
 #[tokio::test]
 async fn nothing_is_left(
     #[case] escape: &str,

@@ -161,7 +161,7 @@ async fn a_term_for_the_supervisor_is_a_stop_of_the_agent() {
     );
 }
 
-/// Red with the limit on clients taken out of the listener and its sockets left blocking.
+/// Red with the sockets left blocking, and with the limit on their number taken out.
 #[tokio::test]
 async fn silent_and_nonsensical_clients_keep_nobody_waiting() {
     let stage = Stage::of("touch ready\nwait-for never");
@@ -180,6 +180,9 @@ async fn silent_and_nonsensical_clients_keep_nobody_waiting() {
 
     let begun = Instant::now();
     supervised.status().await.unwrap();
+    let descriptors = format!("/proc/{}/fd", supervised.started().supervisor.pid);
+    let open = fs::read_dir(descriptors).unwrap().count();
+    assert!(open < 40, "{open} descriptors");
     supervised.kill(EndedBy::Stop).await;
     let record = recorded(&supervised).await;
     assert_eq!(record.ended_by, EndedBy::Stop);
