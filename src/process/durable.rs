@@ -1,12 +1,26 @@
-//! Files that are either there whole or not there: written aside, synced, renamed, their folder synced.
+//! Files that are either there whole or not there: written aside, then renamed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Writes `bytes` as the file `name` in `dir`, readable by its owner only. When this returns, the file survives a power cut.
-pub(super) fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// What a file has to survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Survives {
+    /// The death of any process.
+    Crash,
+    /// And that of the machine, at the price of two waits for the disk (milliseconds).
+    PowerCut,
+}
+
+/// Writes `bytes` as the file `name` in `dir`, readable by its owner only.
+pub(super) fn write_whole(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    survives: Survives,
+) -> io::Result<()> {
     let aside = dir.join(format!(".{name}.new"));
     let mut file = OpenOptions::new()
         .write(true)
@@ -15,7 +29,12 @@ pub(super) fn write_durably(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<
         .mode(0o600)
         .open(&aside)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
+    if survives == Survives::PowerCut {
+        file.sync_all()?;
+    }
     fs::rename(&aside, dir.join(name))?;
-    File::open(dir)?.sync_all()
+    if survives == Survives::PowerCut {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Identity;
-use super::durable::write_durably;
+use super::durable::{Survives, write_whole};
 use crate::run::{AttemptId, EndedBy, Exit, RunId};
 
 /// The version of all three records.
@@ -226,35 +226,22 @@ pub enum RecordError {
 pub(super) trait Record: Serialize + DeserializeOwned {
     /// The file's name.
     const FILE: &'static str;
+    /// What it has to survive.
+    const SURVIVES: Survives;
 
-    /// Writes it durably, readable by its owner only.
+    /// Writes it, readable by its owner only.
     fn write(&self, dir: &Path) -> Result<(), RecordError> {
-        let io = |source| RecordError::Io {
-            path: dir.join(Self::FILE),
-            source,
-        };
-        self.to_bytes()
-            .and_then(|bytes| write_durably(dir, Self::FILE, &bytes))
-            .map_err(io)
-    }
-
-    /// Writes it for readers of this boot: not synced, and in place of one of the same name.
-    fn write_unsynced(&self, dir: &Path) -> Result<(), RecordError> {
-        let path = dir.join(Self::FILE);
-        let io = |source| RecordError::Io {
-            path: path.clone(),
-            source,
-        };
-        fs::write(&path, self.to_bytes().map_err(io)?).map_err(io)
-    }
-
-    /// As it stands in the file.
-    fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let versioned = Versioned {
             version: VERSION,
             record: self,
         };
-        Ok(serde_json::to_vec(&versioned)?)
+        serde_json::to_vec(&versioned)
+            .map_err(io::Error::from)
+            .and_then(|bytes| write_whole(dir, Self::FILE, &bytes, Self::SURVIVES))
+            .map_err(|source| RecordError::Io {
+                path: dir.join(Self::FILE),
+                source,
+            })
     }
 
     /// Reads it; `None` where there is no such file.
@@ -270,15 +257,21 @@ pub(super) trait Record: Serialize + DeserializeOwned {
 
 impl Record for Launch {
     const FILE: &'static str = "launch.json";
+    // Of use only to processes of this boot.
+    const SURVIVES: Survives = Survives::Crash;
 }
 impl Record for Claim {
     const FILE: &'static str = "supervisor.json";
+    // Of use only to processes of this boot.
+    const SURVIVES: Survives = Survives::Crash;
 }
 impl Record for Started {
     const FILE: &'static str = "started.json";
+    const SURVIVES: Survives = Survives::PowerCut;
 }
 impl Record for ExitRecord {
     const FILE: &'static str = "exit.json";
+    const SURVIVES: Survives = Survives::PowerCut;
 }
 
 #[derive(Serialize)]

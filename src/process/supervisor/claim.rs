@@ -47,7 +47,7 @@ pub(super) fn claim(dir: &Path) -> Result<Claimed, String> {
     Claim {
         supervisor: supervisor.clone(),
     }
-    .write_unsynced(dir)
+    .write(dir)
     .map_err(|e| e.to_string())?;
     Ok(Claimed {
         launch,

@@ -66,6 +66,23 @@ async fn no_signal_is_blocked_in_the_agent_and_it_leads_its_own_session() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a child of this process, to compare with"
+)]
+async fn the_agent_inherits_no_descriptor_of_ours_and_its_new_files_have_the_usual_mode() {
+    let question = ["/bin/sh", "-c", "umask; ls -m /proc/self/fd"];
+    let mut stage = Stage::of("");
+    stage.launch.argv = question.map(str::to_owned).to_vec();
+    stage.run().await;
+    let direct_child = std::process::Command::new(question[0])
+        .args(&question[1..])
+        .output()
+        .unwrap();
+    assert_eq!(stage.output(), direct_child.stdout);
+}
+
+#[tokio::test]
 async fn the_agent_is_on_record_before_its_program_runs() {
     let stage = Stage::of("");
     let record = stage.dir().join("started.json");
