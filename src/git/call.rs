@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::error::Error;
+use super::pinned::{ENVIRONMENT, SETTINGS};
 
 /// For calls that read, or write a few objects and refs: enough for a cold disk under load.
 const SHORT: Duration = Duration::from_secs(120);
@@ -21,63 +23,6 @@ const GRACE: Duration = Duration::from_secs(5);
 const MOST_OUTPUT: usize = 256 << 20;
 /// The most that is kept of what git says to people.
 const MOST_STDERR: usize = 16 << 10;
-
-/// The environment of every call; nothing else is inherited. `HOME` and `XDG_*` are absent, so that no file
-/// of the user is read.
-const ENVIRONMENT: &[(&str, &str)] = &[
-    // Messages and formats do not follow the machine's language.
-    ("LC_ALL", "C"),
-    // Neither the system's nor the user's configuration or attributes: they name programs.
-    ("GIT_CONFIG_NOSYSTEM", "1"),
-    ("GIT_CONFIG_GLOBAL", "/dev/null"),
-    ("GIT_ATTR_NOSYSTEM", "1"),
-    // Never wait for a person.
-    ("GIT_TERMINAL_PROMPT", "0"),
-    ("GIT_ASKPASS", "/bin/false"),
-    ("GIT_EDITOR", "/bin/false"),
-    ("GIT_PAGER", "cat"),
-    ("GIT_ADVICE", "0"),
-    // A read does not take locks that the user's own git would stumble over.
-    ("GIT_OPTIONAL_LOCKS", "0"),
-    // `refs/replace/*` would make history look other than it is.
-    ("GIT_NO_REPLACE_OBJECTS", "1"),
-    // Missing objects are an error, never a fetch.
-    ("GIT_NO_LAZY_FETCH", "1"),
-    // Paths are names, never patterns.
-    ("GIT_LITERAL_PATHSPECS", "1"),
-];
-
-/// Configuration pinned on the command line of every call, above whatever a file says.
-const PINNED: &[&str] = &[
-    // No hook runs.
-    "core.hooksPath=/dev/null",
-    // No file system monitor is asked, which is a program.
-    "core.fsmonitor=false",
-    // An index cannot hide files by a list of what was there once.
-    "core.untrackedCache=false",
-    "core.ignoreStat=false",
-    // A worktree of ours is whole.
-    "core.sparseCheckout=false",
-    "commit.gpgSign=false",
-    "tag.gpgSign=false",
-    // Housekeeping is the user's: nothing goes on in the background after a call.
-    "gc.auto=0",
-    "maintenance.auto=false",
-    "core.pager=cat",
-    "core.attributesFile=/dev/null",
-    "core.excludesFile=/dev/null",
-    // No transport at all.
-    "protocol.allow=never",
-    "submodule.recurse=false",
-    "diff.ignoreSubmodules=all",
-    // An embedded bare repository is not looked into.
-    "safe.bareRepository=explicit",
-    // The user's own git may hold a ref for a moment.
-    "core.filesRefLockTimeout=3000",
-    "core.packedRefsTimeout=5000",
-    // What is written is on disk before the call returns.
-    "core.fsync=all",
-];
 
 /// What a call ended with.
 #[derive(Debug)]
@@ -192,7 +137,7 @@ impl Call {
         self
     }
 
-    /// Configuration for this call, above [`PINNED`].
+    /// Configuration for this call, above [`SETTINGS`].
     pub(crate) fn config(mut self, setting: &str) -> Call {
         self.before.push("-c".into());
         self.before.push(setting.into());
@@ -262,7 +207,13 @@ impl Call {
     }
 
     /// Runs it to its end, whatever its exit code.
-    pub(crate) async fn run_any(self) -> Result<Output, Error> {
+    ///
+    /// Boxed: a call's state is large, and callers hold many of them in a row.
+    pub(crate) fn run_any(self) -> Pin<Box<dyn Future<Output = Result<Output, Error>> + Send>> {
+        Box::pin(self.run_to_end())
+    }
+
+    async fn run_to_end(self) -> Result<Output, Error> {
         let call = self.shown();
         let child = self.command().spawn().map_err(|source| Error::NotStarted {
             call: call.clone(),
@@ -319,7 +270,7 @@ impl Call {
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             // git finds its own parts by itself; nothing else is to be found.
             .env("PATH", self.program.parent().unwrap_or(Path::new("/")))
-            .args(PINNED.iter().flat_map(|setting| ["-c", setting]))
+            .args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .args(&self.before)
             .args(&self.args)
             .current_dir(&self.folder)
@@ -428,7 +379,7 @@ async fn read_up_to<R: AsyncRead + Unpin>(
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX);
     reader.take(most).read_to_end(&mut bytes).await?;
-    let mut rest = [0_u8; 8192];
+    let mut rest = vec![0_u8; 64 << 10];
     let mut over = false;
     while bytes.len() >= limit && reader.read(&mut rest).await? > 0 {
         over = true;

@@ -17,6 +17,7 @@ mod checkouts;
 mod diff;
 mod error;
 mod names;
+mod pinned;
 mod program;
 mod read;
 mod refs;

@@ -104,6 +104,10 @@ impl Place {
     /// made of them is replaced, but for a whole repository of its own (`.git` is a folder): that is work.
     pub(super) fn connect(&self, repo: &Repository) -> Result<(), Error> {
         let admin = self.admin(repo);
+        if admin.is_symlink() {
+            // It would lead what we write to another place.
+            std::fs::remove_file(&admin).map_err(Error::io("remove", &admin))?;
+        }
         std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
         let dot_git = self.path().join(".git");
         write(&admin.join("commondir"), b"../..\n")?;

@@ -99,6 +99,12 @@ impl Folder<'_> {
                 .await?;
         }
         let mut changes = self.changes(&scratch.0).await?;
+        let dot_git = self.folder.join(".git");
+        if dot_git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            let shown = self.folder.display();
+            let missed = format!("the history of the repository in {shown}; its files are kept");
+            changes.missed.push(missed);
+        }
         if !changes.remove.is_empty() {
             let call = self.on_index("update-index", &scratch.0);
             call.args(["--force-remove", "-z", "--stdin"])
@@ -111,7 +117,8 @@ impl Folder<'_> {
             if changes.added >= MANY {
                 call = call.config("core.fsync=none");
             }
-            call.args(["--add", "--replace", "-z", "--stdin"])
+            // `--remove`: a file may go between the listing and the reading.
+            call.args(["--add", "--remove", "--replace", "-z", "--stdin"])
                 .stdin(changes.add)
                 .run()
                 .await?;
@@ -136,7 +143,12 @@ impl Folder<'_> {
     }
 
     fn on_index(self, subcommand: &str, index: &Path) -> Call {
-        self.repo.call(subcommand).checkout(self.folder, index)
+        // An index of ours need not outlive a power cut; what is made from it must.
+        let durable = "core.fsync=all,-index";
+        self.repo
+            .call(subcommand)
+            .config(durable)
+            .checkout(self.folder, index)
     }
 
     /// Takes off the flags by which an entry of the index says that its file need not be looked at.
@@ -271,11 +283,7 @@ impl Folder<'_> {
             .arg(taken.tree.as_str())
             .run()
             .await?;
-        let mut missed = taken.missed;
-        missed.push(format!(
-            "the history of the repository in {shown}; its files are kept"
-        ));
-        Ok(missed)
+        Ok(taken.missed)
     }
 }
 

@@ -1,1 +1,9 @@
-//! (being built)
+//! The only git, the place of a run, and the landing: on real repositories, away from the machine's own
+//! configuration.
+
+mod hostile;
+mod landing;
+mod places;
+mod planted;
+mod reading;
+mod scene;

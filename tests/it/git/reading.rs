@@ -1,0 +1,190 @@
+//! Finding the repository, and what is read of it.
+
+use agent_runner_api::git::{
+    Diff, DiffFormat, OpenError, Program, ProgramError, RefName, Repository,
+};
+
+use super::scene::{Scene, git, open, program};
+
+#[tokio::test]
+async fn a_missing_or_old_or_foreign_git_is_told_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let find = || Program::find(folder.path().as_os_str());
+    assert!(matches!(find().await, Err(ProgramError::Missing)));
+    let says = |text: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = folder.path().join("git.new");
+        std::fs::write(&path, format!("#!/bin/sh\necho {text}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::rename(&path, folder.path().join("git")).unwrap();
+    };
+    says("git version 2.37.9");
+    assert!(
+        find()
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("2.38 or newer is needed")
+    );
+    says("hello");
+    assert!(matches!(find().await, Err(ProgramError::NotGit { answer, .. }) if answer == "hello"));
+}
+
+#[tokio::test]
+async fn what_is_not_a_repository_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for root in [folder.path().to_owned(), folder.path().join("absent")] {
+        let opened = Repository::open(program().await, &root, &folder.path().join("view")).await;
+        assert!(matches!(opened, Err(OpenError::NotARepository(_))));
+    }
+    let scene = Scene::new().await;
+    git(
+        &scene.root,
+        &["config", "extensions.partialClone", "origin"],
+    );
+    let view = folder.path().join("view");
+    let opened = Repository::open(program().await, &scene.root, &view).await;
+    assert!(matches!(opened, Err(OpenError::Unsupported { .. })));
+}
+
+#[tokio::test]
+async fn a_repository_is_found_from_a_checkout_a_folder_in_it_and_bare() {
+    let scene = Scene::new().await;
+    let inside = scene.root.join("folder");
+    std::fs::create_dir(&inside).unwrap();
+    let repo = open(&inside, &scene.folder().join("view2")).await;
+    assert_eq!(
+        repo.common_dir(),
+        scene.root.join(".git").canonicalize().unwrap()
+    );
+    assert_eq!(
+        repo.main_checkout(),
+        Some(scene.root.canonicalize().unwrap().as_path())
+    );
+    let bare = Scene::bare().await;
+    assert_eq!(bare.repo.main_checkout(), None);
+    assert!(bare.repo.checkouts().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_default_branch_is_master_then_main_then_heads() {
+    let scene = Scene::new().await;
+    let default = async || scene.repo.default_branch().await.unwrap();
+    git(&scene.root, &["branch", "main"]);
+    assert_eq!(default().await.as_deref(), Some("master"));
+    git(&scene.root, &["branch", "-m", "master", "trunk"]);
+    assert_eq!(default().await.as_deref(), Some("main"));
+    git(&scene.root, &["branch", "-D", "main"]);
+    assert_eq!(default().await.as_deref(), Some("trunk"));
+    git(&scene.root, &["checkout", "-q", "--detach"]);
+    git(&scene.root, &["branch", "-D", "trunk"]);
+    assert_eq!(default().await, None);
+}
+
+#[tokio::test]
+async fn a_ref_is_resolved_by_its_exact_name_only() {
+    let scene = Scene::new().await;
+    // rev-parse takes `refs/tags/refs/heads/x` for `refs/heads/x`.
+    git(
+        &scene.root,
+        &["update-ref", "refs/tags/refs/heads/planted", "HEAD"],
+    );
+    assert_eq!(scene.tip("planted").await, None);
+    git(&scene.root, &["branch", "x/y"]);
+    assert_eq!(
+        scene.tip("x").await,
+        None,
+        "a folder of branches is not a branch"
+    );
+    assert_eq!(scene.tip("x/y").await, Some(scene.master().await));
+    git(&scene.root, &["pack-refs", "--all"]);
+    assert_eq!(scene.tip("x/y").await, Some(scene.master().await));
+}
+
+#[tokio::test]
+async fn a_diff_comes_as_a_patch_as_lines_and_as_files() {
+    let scene = Scene::new().await;
+    let run = scene.run("diff").await;
+    std::fs::remove_file(run.path().join("b.txt")).unwrap();
+    run.write("new \"name\"\n.txt", "x\ny\n");
+    let head = run.commit("a.txt", "one\n2\nthree\n");
+    let diff = async |format| scene.repo.diff(&run.start, &head, format).await.unwrap();
+    let Diff::Patch {
+        text,
+        truncated: false,
+    } = diff(DiffFormat::Patch).await
+    else {
+        panic!()
+    };
+    assert!(String::from_utf8(text).unwrap().contains("\n-two\n+2\n"));
+    let Diff::Stat(stats) = diff(DiffFormat::Stat).await else {
+        panic!()
+    };
+    let stats: Vec<_> = stats
+        .iter()
+        .map(|s| (s.path.as_str(), s.added, s.removed))
+        .collect();
+    assert_eq!(
+        stats,
+        [
+            ("a.txt", Some(1), Some(1)),
+            ("b.txt", Some(0), Some(1)),
+            ("new \"name\"\n.txt", Some(2), Some(0))
+        ]
+    );
+    let Diff::Files(files) = diff(DiffFormat::Files).await else {
+        panic!()
+    };
+    let changes: Vec<_> = files.iter().map(|file| file.change).collect();
+    assert_eq!(changes, ["modified", "deleted", "added"]);
+    assert_eq!(
+        scene
+            .repo
+            .changed_paths(&run.start, &head)
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_patch_without_end_is_cut_and_says_so() {
+    let scene = Scene::new().await;
+    let run = scene.run("diff").await;
+    let head = run.commit("long.txt", &"a line of a long file\n".repeat(400_000));
+    let diff = scene
+        .repo
+        .diff(&run.start, &head, DiffFormat::Patch)
+        .await
+        .unwrap();
+    let Diff::Patch {
+        text,
+        truncated: true,
+    } = diff
+    else {
+        panic!("not cut")
+    };
+    assert_eq!(text.len(), 4 << 20);
+}
+
+#[tokio::test]
+async fn replaced_objects_do_not_change_what_history_is() {
+    let scene = Scene::new().await;
+    let first = scene.master().await;
+    let run = scene.run("replace").await;
+    let head = run.commit("x", "x");
+    // An orphan in the place of the head: then `first` would not be its ancestor.
+    let tree = run.git(&["rev-parse", "HEAD^{tree}"]);
+    let orphan = run.git(&["commit-tree", "-m", "orphan", tree.trim()]);
+    run.git(&["replace", head.as_str(), orphan.trim()]);
+    assert_eq!(
+        run.git(&["rev-list", "--count", "HEAD"]).trim(),
+        "1",
+        "the lie works for others"
+    );
+    assert!(scene.repo.is_ancestor(&first, &head).await.unwrap());
+    assert_eq!(scene.repo.parents_of(&head).await.unwrap(), [first]);
+    assert!(!scene.repo.is_ancestor(&head, &run.start).await.unwrap());
+    assert!(RefName::branch("--help").is_err());
+}
