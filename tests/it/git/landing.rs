@@ -1,30 +1,20 @@
-//! Candidates, and the landing in all its outcomes.
+//! The landing in all its outcomes.
+//!
+//! The race was seen red with an update of the base that does not ask for its old value.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use agent_runner_api::git::{RefName, Repository};
-use agent_runner_api::merge::{
-    self, Candidate, CandidateError, LandRefused, Landed, bring_along, candidate, land,
-};
-use agent_runner_api::run::CommitId;
+use agent_runner_api::git::RefName;
+use agent_runner_api::merge::{self, Candidate, LandRefused, Landed, bring_along, land};
+use sha2::{Digest, Sha256};
 
-use super::scene::{Scene, git, identity};
+use super::candidates::make;
+use super::scene::{Scene, git};
 
 fn master() -> RefName {
     RefName::branch("master").unwrap()
-}
-
-async fn make(repo: &Repository, onto: &CommitId, head: &CommitId) -> Candidate {
-    candidate(
-        repo,
-        onto,
-        head,
-        "Merge the work\n\nAgent-Run: x\n",
-        &identity(),
-    )
-    .await
-    .unwrap()
 }
 
 /// A run with one committed file, and the candidate for it.
@@ -36,68 +26,6 @@ async fn ready(scene: &Scene, name: &str, text: &str) -> Candidate {
 
 fn read(folder: &Path, name: &str) -> Option<String> {
     std::fs::read_to_string(folder.join(name)).ok()
-}
-
-#[tokio::test]
-async fn a_candidate_always_has_two_parents_and_touches_nothing() {
-    let scene = Scene::new().await;
-    let run = scene.run("two").await;
-    let head = run.commit("new", "1");
-    let made = make(&scene.repo, &run.start, &head).await;
-    assert_eq!(
-        scene.repo.parents_of(&made.commit).await.unwrap(),
-        [run.start.clone(), head.clone()]
-    );
-    assert_eq!(made.tree, scene.repo.tree_of(&head).await.unwrap());
-    assert_eq!(scene.master().await, run.start);
-    assert_eq!(git(&scene.root, &["status", "--porcelain"]), "");
-    let message = scene.repo.message_of(&made.commit).await.unwrap();
-    assert_eq!(message, "Merge the work\n\nAgent-Run: x\n");
-    git(&scene.root, &["gc", "-q", "--prune=now"]);
-    assert!(
-        scene.repo.has_commit(&made.commit).await.unwrap(),
-        "the pin holds it"
-    );
-    for _ in 0..2 {
-        merge::release(&scene.repo, &made.commit).await.unwrap();
-    }
-    git(&scene.root, &["reflog", "expire", "--expire=now", "--all"]);
-    git(&scene.root, &["gc", "-q", "--prune=now"]);
-    assert!(
-        !scene.repo.has_commit(&made.commit).await.unwrap(),
-        "and nothing else"
-    );
-}
-
-#[tokio::test]
-async fn conflicts_are_named_and_there_is_nothing_to_merge_twice() {
-    let scene = Scene::new().await;
-    let (ours, theirs) = (scene.run("ours").await, scene.run("theirs").await);
-    ours.write("b.txt", "ours\n");
-    let onto = ours.commit("a.txt", "one\nours\nthree\n");
-    std::fs::remove_file(theirs.path().join("b.txt")).unwrap();
-    let head = theirs.commit("a.txt", "one\ntheirs\nthree\n");
-    let merged = candidate(&scene.repo, &onto, &head, "m", &identity()).await;
-    let Err(CandidateError::Conflict { paths }) = merged else {
-        panic!("{merged:?}")
-    };
-    assert_eq!(paths, ["a.txt", "b.txt"]);
-    let nothing = candidate(&scene.repo, &onto, &ours.start, "m", &identity()).await;
-    assert!(matches!(nothing, Err(CandidateError::NothingToMerge)));
-    let same = candidate(&scene.repo, &onto, &onto, "m", &identity()).await;
-    assert!(matches!(same, Err(CandidateError::NothingToMerge)));
-    theirs.git(&["checkout", "-q", "--orphan", "alien"]);
-    let alien = theirs.commit("c", "c");
-    let unrelated = candidate(&scene.repo, &onto, &alien, "m", &identity()).await;
-    assert!(matches!(unrelated, Err(CandidateError::Unrelated)));
-    assert!(
-        scene
-            .repo
-            .refs_below("refs/agent_runner/")
-            .await
-            .unwrap()
-            .is_empty()
-    );
 }
 
 #[tokio::test]
@@ -441,4 +369,43 @@ async fn the_lock_of_a_git_killed_while_landing_this_candidate_does_not_stay_in_
         Err(LandRefused::Git(_))
     ));
     assert_eq!(scene.master().await, made.commit);
+}
+
+#[tokio::test]
+async fn the_lock_of_an_index_is_taken_away_only_if_our_git_left_it() {
+    let scene = Scene::new().await;
+    let made = ready(&scene, "new", "1").await;
+    git(
+        &scene.root,
+        &["update-ref", "refs/heads/master", made.commit.as_str()],
+    );
+    // What bringing a checkout along writes down before it starts, and takes away at its end.
+    let admin = scene.repo.common_dir();
+    let hash = Sha256::digest(admin.as_os_str().as_bytes());
+    let short: String = hash
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let note = scene
+        .folder()
+        .join("view")
+        .join(format!("bringing-{short}"));
+    let lock = admin.join("index.lock");
+    std::fs::write(&lock, "").unwrap();
+    let bring = async || {
+        let told = bring_along(&scene.repo, &master(), &made.onto, &made.commit)
+            .await
+            .unwrap();
+        told.into_iter().next().unwrap().1
+    };
+    assert!(
+        matches!(bring().await, Some(merge::Blocked::Busy(_))),
+        "somebody else's"
+    );
+    std::fs::write(&note, "").unwrap();
+    std::fs::write(&lock, "").unwrap();
+    assert_eq!(bring().await, None);
+    assert!(!lock.exists() && !note.exists());
+    assert_eq!(git(&scene.root, &["status", "--porcelain"]), "");
 }

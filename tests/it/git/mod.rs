@@ -1,9 +1,12 @@
 //! The only git, the place of a run, and the landing: on real repositories, away from the machine's own
 //! configuration.
 
+mod candidates;
 mod hostile;
 mod landing;
+mod litter;
 mod places;
 mod planted;
 mod reading;
 mod scene;
+mod settling;
