@@ -29,6 +29,13 @@ impl Repository {
             .transpose()
     }
 
+    /// Whether the ref is another name for a ref.
+    #[must_use]
+    pub fn is_symbolic(&self, name: &RefName) -> bool {
+        let file = self.common_dir().join(name.as_str());
+        std::fs::read(file).is_ok_and(|text| text.starts_with(b"ref:"))
+    }
+
     /// Whether there is such a branch.
     pub async fn branch_exists(&self, name: &RefName) -> Result<bool, Error> {
         Ok(self.resolve(name).await?.is_some())

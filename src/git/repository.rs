@@ -115,10 +115,11 @@ impl Repository {
         std::fs::create_dir_all(view).map_err(Error::io("create", view))?;
         let view = view.canonicalize().map_err(Error::io("find", view))?;
         view::make(&view, &common_dir, &settings)?;
-        let main_checkout = match (&settings.work_tree, settings.bare) {
-            (Some(path), _) => path.canonicalize().ok(),
-            (None, true) => None,
-            (None, false) => common_dir.parent().map(Path::to_owned),
+        let main_checkout = match &settings.work_tree {
+            Some(path) => path.canonicalize().ok(),
+            None if settings.bare => None,
+            None if common_dir.ends_with(".git") => common_dir.parent().map(Path::to_owned),
+            None => separate_checkout(&program, &root, &common_dir).await?,
         };
         Ok(Repository {
             program,
@@ -155,8 +156,11 @@ impl Repository {
 
     /// A path for a file that lives as long as an operation: an index of our own.
     pub(crate) fn scratch(&self) -> PathBuf {
-        self.view
-            .join(format!("scratch-{}", uuid::Uuid::now_v7().simple()))
+        self.view.join(format!(
+            "{}{}",
+            view::SCRATCH,
+            uuid::Uuid::now_v7().simple()
+        ))
     }
 
     /// A note of our own that outlives us.
@@ -171,6 +175,28 @@ impl Repository {
         rustix::fs::syncfs(&folder)
             .map_err(|errno| Error::io("write to disk", &objects)(errno.into()))
     }
+}
+
+/// The checkout of a repository made with `--separate-git-dir`: only a `.git` file in it leads here, so it is
+/// known if the operator named it.
+async fn separate_checkout(
+    program: &Program,
+    root: &Path,
+    common_dir: &Path,
+) -> Result<Option<PathBuf>, Error> {
+    let ask = |what: &str| {
+        Call::bare(program.path(), "rev-parse")
+            .folder(root)
+            .config("safe.directory=*")
+            .arg(what)
+            .run_any()
+    };
+    let git_dir = PathBuf::from(ask("--absolute-git-dir").await?.line());
+    if git_dir.canonicalize().ok().as_deref() != Some(common_dir) {
+        return Ok(None);
+    }
+    let top = ask("--show-toplevel").await?;
+    Ok((top.code() == 0).then(|| PathBuf::from(top.line())))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::call::Call;
+use super::call::{Call, LONG};
 use super::error::Error;
 use super::program::Program;
 
@@ -119,8 +119,25 @@ pub(super) fn make(view: &Path, common_dir: &Path, settings: &Settings) -> Resul
             config.push_str(&format!("[{section}]\n\t{name} = \"{value}\"\n"));
         }
     }
+    sweep(view);
     replace(&view.join("config"), &config)?;
     replace(&view.join("HEAD"), "ref: refs/agent_runner/none\n")
+}
+
+/// What a file of ours is called that lives as long as one operation.
+pub(super) const SCRATCH: &str = "scratch-";
+
+/// Takes away such files of lives that were cut short; none that another server may be using now.
+fn sweep(view: &Path) {
+    for entry in std::fs::read_dir(view).into_iter().flatten().flatten() {
+        let ours = entry.file_name().as_bytes().starts_with(SCRATCH.as_bytes());
+        let modified = entry.metadata().and_then(|meta| meta.modified());
+        let age = modified.ok().and_then(|time| time.elapsed().ok());
+        if ours && age.is_some_and(|age| age > 2 * LONG) {
+            // A file too much does no harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The symbolic link `at` to `target`, exchanged in one step if it was another.

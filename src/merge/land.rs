@@ -43,6 +43,9 @@ pub enum LandRefused {
     /// There is no such branch.
     #[error("the base branch {0} is gone")]
     BaseGone(String),
+    /// The branch is another name for a branch: moving it would cut it off.
+    #[error("the base branch {0} is a symbolic ref; name the branch that it stands for")]
+    BaseSymbolic(String),
     /// The base is checked out, with uncommitted changes in files that would change.
     #[error("{} has uncommitted changes in {}", path.display(), paths.join(", "))]
     CheckedOutDirty {
@@ -79,6 +82,9 @@ pub async fn land(
     }
     if now != candidate.onto {
         return Err(LandRefused::BaseMoved { now });
+    }
+    if repo.is_symbolic(base) {
+        return Err(LandRefused::BaseSymbolic(base.to_string()));
     }
     let checkouts = checkouts_of(repo, base)?;
     for checkout in &checkouts {

@@ -25,7 +25,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// For this branch, below the root of all worktrees (an absolute path).
+    /// For this branch, below the root of all worktrees (absolute, with no link in it).
     #[must_use]
     pub fn new(root: &Path, branch: &BranchName) -> Place {
         Place {

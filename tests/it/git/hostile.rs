@@ -113,6 +113,25 @@ async fn a_locked_worktree() {
 }
 
 #[tokio::test]
+async fn a_branch_that_is_made_another_name_for_the_base() {
+    let scene = Scene::new().await;
+    let run = worked(&scene).await;
+    let master = scene.master().await;
+    let branch = format!("refs/heads/{}", run.branch());
+    run.git(&["symbolic-ref", &branch, "refs/heads/master"]);
+    run.write("more", "3");
+    let settled = scene.settle(&run).await;
+    assert_eq!(scene.file(&settled.commit, "more").as_deref(), Some("3"));
+    assert_eq!(
+        scene.master().await,
+        master,
+        "the base was moved through it"
+    );
+    clean_end(&scene, &run).await;
+    assert_eq!(scene.master().await, master);
+}
+
+#[tokio::test]
 async fn a_second_worktree_on_the_branch() {
     let scene = Scene::new().await;
     let run = worked(&scene).await;

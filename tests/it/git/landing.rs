@@ -206,6 +206,14 @@ async fn a_base_that_moved_or_is_gone_is_told() {
     let now = scene.master().await;
     let refused = land(&scene.repo, &master(), &made).await;
     assert!(matches!(refused, Err(LandRefused::BaseMoved { now: told }) if told == now));
+    git(
+        &scene.root,
+        &["symbolic-ref", "refs/heads/alias", "refs/heads/master"],
+    );
+    let alias = RefName::branch("alias").unwrap();
+    let on_now = make(&scene.repo, &now, &made.head).await;
+    let refused = land(&scene.repo, &alias, &on_now).await;
+    assert!(matches!(refused, Err(LandRefused::BaseSymbolic(_))));
     let absent = RefName::branch("absent").unwrap();
     let refused = land(&scene.repo, &absent, &made).await;
     assert!(matches!(refused, Err(LandRefused::BaseGone(name)) if name == "refs/heads/absent"));

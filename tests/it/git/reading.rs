@@ -61,6 +61,21 @@ async fn a_repository_is_found_from_a_checkout_a_folder_in_it_and_bare() {
         repo.main_checkout(),
         Some(scene.root.canonicalize().unwrap().as_path())
     );
+    let (apart, checkout) = (
+        scene.folder().join("apart"),
+        scene.folder().join("checkout"),
+    );
+    let flag = format!("--separate-git-dir={}", apart.display());
+    git(
+        &scene.root,
+        &["clone", "-q", &flag, ".", checkout.to_str().unwrap()],
+    );
+    let repo = open(&checkout, &scene.folder().join("view3")).await;
+    assert_eq!(repo.common_dir(), apart.canonicalize().unwrap());
+    assert_eq!(
+        repo.main_checkout(),
+        Some(checkout.canonicalize().unwrap().as_path())
+    );
     let bare = Scene::bare().await;
     assert_eq!(bare.repo.main_checkout(), None);
     assert!(bare.repo.checkouts().unwrap().is_empty());
