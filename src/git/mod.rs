@@ -1,7 +1,7 @@
 //! The only `git`.
 //!
-//! Every call goes through [`Repository`]: explicit `--git-dir`, an environment that is built and not
-//! inherited, and a git dir of our own ([`view`]) that borrows the repository's objects and refs but none of
+//! Every call goes through [`Repository`](crate::git::Repository): explicit `--git-dir`, an environment that is built and not
+//! inherited, and a git dir of our own (`git/view.rs`) that borrows the repository's objects and refs but none of
 //! its configuration, hooks or attributes. What an agent writes into the repository's git dir or its worktree
 //! therefore never runs with our rights, and there is no moment between looking at it and using it.
 //!

@@ -87,7 +87,7 @@ impl Repository {
     /// The repository that `root` is in (a checkout, a folder of it, or a bare repository).
     ///
     /// `view` is a folder that belongs to the service alone and outside of what agents may write: our own git
-    /// dir is made there (see [`view`](super::view)).
+    /// dir is made there (`git/view.rs` says what is in it).
     pub async fn open(program: Program, root: &Path, view: &Path) -> Result<Repository, OpenError> {
         let not_one = || OpenError::NotARepository(root.to_owned());
         let root = root.canonicalize().map_err(|_| not_one())?;
