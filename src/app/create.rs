@@ -185,7 +185,13 @@ impl App {
         match RefName::branch(&base) {
             Err(error) => bad.push(FieldProblem::new("/base", error.to_string())),
             Ok(name) => {
-                if self.context().repository.resolve(&name).await?.is_none() {
+                let repository = &self.context().repository;
+                if repository.is_symbolic(&name) {
+                    bad.push(FieldProblem::new(
+                        "/base",
+                        format!("`{base}` is a symbolic ref; name the branch that it stands for"),
+                    ));
+                } else if repository.resolve(&name).await?.is_none() {
                     bad.push(FieldProblem::new(
                         "/base",
                         format!("the repository has no branch `{base}`"),

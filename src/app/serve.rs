@@ -153,7 +153,7 @@ async fn feed_watchdog(context: Arc<Context>) {
 }
 
 /// Opens everything that the service works with.
-async fn open(config: Config, around: &Surroundings) -> Result<Context, StartError> {
+async fn open(mut config: Config, around: &Surroundings) -> Result<Context, StartError> {
     let path = around.variable("PATH").unwrap_or_default();
     let program = git::Program::find(path.as_ref()).await?;
     let files = Files::below(config.state_root.clone());
@@ -167,6 +167,7 @@ async fn open(config: Config, around: &Surroundings) -> Result<Context, StartErr
         })?;
     let base = base_branch(&config, &repository).await?;
     make(&config.worktrees_root, "name another with --worktrees-root")?;
+    config.worktrees_root = config.worktrees_root.canonicalize().map_err(anyhow::Error::new)?;
     make(&config.state_root, "name another with --state-root")?;
     make(&files.uploads(), "name another with --state-root")?;
     let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;
@@ -209,6 +210,11 @@ async fn base_branch(config: &Config, repository: &Repository) -> Result<String,
     };
     let missing = || StartError::NoSuchBase(base.clone());
     let name = RefName::branch(&base).map_err(|_| missing())?;
+    if repository.is_symbolic(&name) {
+        return Err(StartError::Failed(anyhow::anyhow!(
+            "the base branch `{base}` is a symbolic ref; name the branch that it stands for with --base-branch"
+        )));
+    }
     match repository
         .resolve(&name)
         .await

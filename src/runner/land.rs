@@ -238,6 +238,7 @@ impl Driver {
             LandRefused::CheckedOutDirty { .. } | LandRefused::CheckoutBusy { .. } => {
                 "base_checked_out_dirty"
             }
+            LandRefused::BaseSymbolic(_) => "base_symbolic",
             LandRefused::Git(_) => "git_failed",
         };
         let event = Event::MergeStopped {
@@ -260,6 +261,8 @@ impl Driver {
             }),
             // The gate asks for the base, and says then that it is gone.
             LandRefused::BaseGone(_) => Ok(Tried::Again),
+            // Refused at the start and at the request: somebody has made it one since.
+            LandRefused::BaseSymbolic(_) => Err(NotMerged::Failed(refused.into())),
             LandRefused::Git(error) => Err(error.into()),
         }
     }
