@@ -4,8 +4,9 @@
 //! "```script" and the next line "```", one command a line; [`Agent::carry_out`] lists them. Without a script it prints
 //! one line. It exits with 0 unless told otherwise.
 //!
-//! With `stream-json` among its arguments it speaks as Claude Code does: around the script it prints an init line
-//! and, at the end of the script or at `exit 0`, a successful result, unless the script prints its own (or says `cut-off`).
+//! With `stream-json` among its arguments it speaks as Claude Code does: `print` becomes a text of the assistant, and
+//! around the script it prints an init line and, at the end of the script or at `exit 0`, a successful result, unless the
+//! script prints its own (or says `cut-off`).
 //! On PATH under the name `claude` it is good enough for tests without a model.
 
 #![expect(

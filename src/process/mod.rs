@@ -8,15 +8,14 @@
 //! ```
 //!
 //! The supervisor outlives the server: whatever kills the server leaves the agent at work, and the next server
-//! finds it again by the attempt's directory alone ([`attach`]). The supervisor's own death ends the agent, and what
-//! is then not known is [`Exit::Unknown`](crate::run::Exit).
+//! finds it again by the attempt's directory alone ([`attach`](crate::process::attach())). The supervisor's own
+//! death ends the agent, and what is then not known is [`Exit::Unknown`](crate::run::Exit).
 //!
-//! A process is always an [`Identity`], never a bare pid. Deliberately absent: reading the output (a file, followed
-//! elsewhere), any meaning of what the agent prints, cgroups, jails.
+//! A process is always an [`Identity`](crate::process::Identity), never a bare pid. Deliberately absent: reading the
+//! output (a file, followed elsewhere), any meaning of what the agent prints, cgroups, jails.
 
 mod attach;
 mod control;
-mod durable;
 mod force;
 mod growth;
 mod identity;

@@ -82,21 +82,19 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let agent = gate.pid;
     let started = recorded(dir, &claimed, &gate, output_from)?;
     let begun = Instant::now();
-    let watched = match gate.open() {
+    let (exit, ended_by, refused) = match gate.open() {
         Ok(()) => {
             tell(&Report::Started(started));
-            let output = output.try_clone().map_err(told("the output file"))?;
-            Watch::new(launch, agent, begun, output, output_from)
+            let (exit, ended_by) = Watch::new(launch, agent, begun, &output, output_from)
                 .until_the_end(&signals, &mut listener)
-                .map_err(told("poll"))
-                .map(|(exit, ended_by)| (exit, ended_by, None))?
+                .map_err(told("poll"))?;
+            (exit, ended_by, None)
         }
         Err(refused) => {
             let _gate_ended = waitpid(Some(agent), WaitOptions::empty());
             (Exit::Unknown, EndedBy::Itself, Some(refused))
         }
     };
-    let (exit, ended_by, refused) = watched;
     let (ended_at, duration_ms) = (clock::now(), millis(begun.elapsed()));
     let Swept { killed, left } = sweep();
     let record = with_usage(ExitRecord {

@@ -17,23 +17,23 @@ use crate::process::records::{Launch, StopSignal};
 use crate::run::{EndedBy, Exit};
 
 /// An agent at work.
-pub(super) struct Watch {
+pub(super) struct Watch<'a> {
     agent: Pid,
     begun: Instant,
-    output: File,
+    output: &'a File,
     output_from: u64,
     stopping: Stopping,
     limits: LimitWatch,
 }
 
-impl Watch {
+impl<'a> Watch<'a> {
     pub(super) fn new(
         launch: &Launch,
         agent: Pid,
         begun: Instant,
-        output: File,
+        output: &'a File,
         output_from: u64,
-    ) -> Watch {
+    ) -> Watch<'a> {
         Watch {
             agent,
             begun,

@@ -1,5 +1,6 @@
 //! The supervisor and the server's side of it, with real processes.
 
+mod actor;
 mod escape;
 mod life;
 mod limits;

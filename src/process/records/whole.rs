@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What a file has to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Survives {
+pub(in crate::process) enum Survives {
     /// The death of any process.
     Crash,
     /// And that of the machine, at the price of two waits for the disk (milliseconds).
