@@ -87,6 +87,10 @@ pub(super) async fn ask(dir: &Path, request: Request) -> Result<Status, Unanswer
     let line = tokio::time::timeout(ANSWER_BUDGET, exchange(dir, request))
         .await
         .map_err(|_elapsed| Unanswered::Silent)??;
+    if line.is_empty() {
+        // It ended meanwhile.
+        return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+    }
     match serde_json::from_str(&line) {
         Ok(Answer::Ok(status)) => Ok(status),
         Ok(Answer::Error(_)) | Err(_) => Err(Unanswered::Nonsense(line)),

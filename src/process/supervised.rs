@@ -128,6 +128,9 @@ impl Supervised {
     }
 
     /// Ends it now: by its supervisor, or without it if it does not answer within two seconds.
+    ///
+    /// When this returns by force, nothing is left; when the supervisor was asked, [`ended`](Self::ended) tells. Of one that had
+    /// ended already, nothing is killed and the record stays.
     pub async fn kill(&self, ended_by: EndedBy) -> Killed {
         match ask(&self.dir, Request::Kill { ended_by }).await {
             Ok(status) => Killed::Asked(status),

@@ -30,7 +30,14 @@ pub fn fake_agent() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut cargo = std::process::Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "fake_agent"]);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--example",
+            "fake_agent",
+            "--target-dir",
+        ]);
+        cargo.arg(binary().ancestors().nth(2).unwrap());
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
