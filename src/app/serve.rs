@@ -167,7 +167,10 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         })?;
     let base = base_branch(&config, &repository).await?;
     make(&config.worktrees_root, "name another with --worktrees-root")?;
-    config.worktrees_root = config.worktrees_root.canonicalize().map_err(anyhow::Error::new)?;
+    config.worktrees_root = config
+        .worktrees_root
+        .canonicalize()
+        .map_err(anyhow::Error::new)?;
     make(&config.state_root, "name another with --state-root")?;
     make(&files.uploads(), "name another with --state-root")?;
     let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::frame::FrameName;
 use crate::clock::rfc3339;
 use crate::dod::item_status;
+use crate::run::event::AttemptKind;
 use crate::run::{Event, EvidenceId, Recorded, Run};
 use crate::shape::view::{EvidenceView, RunView};
 
@@ -12,6 +13,8 @@ use crate::shape::view::{EvidenceView, RunView};
 #[must_use]
 pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
     let (name, mut body) = match &recorded.event {
+        // Of a new run its creation tells that it is queued.
+        Event::AttemptQueued { why, .. } if *why == AttemptKind::First => return None,
         Event::Created { .. }
         | Event::AttemptQueued { .. }
         | Event::Placing { .. }

@@ -2,6 +2,8 @@
 
 pub mod command;
 pub mod event;
+#[cfg(test)]
+mod histories;
 pub mod ids;
 pub mod outcome;
 pub mod spec;

@@ -98,8 +98,8 @@ impl Driver {
                 self.select().await
             };
             if let Err(error) = self.handle(next).await {
-                // The journal has the last intent: the next start of the service goes on from there.
                 tracing::error!(run = %self.id, error = format!("{error:#}"), "a step of a run failed");
+                self.go_on_later();
             }
         }
     }
@@ -154,13 +154,21 @@ impl Driver {
             Ask::Settle => self.settle().await,
             Ask::FinishAbort => self.finish_abort().await,
             Ask::Merge { ask, reply } => {
-                drop(reply.send(self.merge(ask).await));
+                let merged = self.merge(ask).await;
+                if matches!(merged, Err(NotMerged::Failed(_))) {
+                    self.go_on_later();
+                }
+                drop(reply.send(merged));
                 Ok(())
             }
             Ask::FinishMerge => self.finish_merge().await,
             Ask::ClearPlace => self.clear_place().await,
             Ask::Abort { reply } => {
-                drop(reply.send(self.abort().await));
+                let aborted = self.abort().await;
+                if matches!(aborted, Err(NotAborted::Failed(_))) {
+                    self.go_on_later();
+                }
+                drop(reply.send(aborted));
                 self.fill_later();
                 Ok(())
             }
@@ -168,6 +176,14 @@ impl Driver {
                 drop(reply.send(self.restore().await));
                 Ok(())
             }
+        }
+    }
+
+    /// The journal has the last intent: what a start of the service would do from there is done a little later.
+    fn go_on_later(&self) {
+        // An agent that is watched goes on by itself.
+        if self.working.is_none() {
+            self.runner.recover_later(self.id);
         }
     }
 

@@ -108,8 +108,11 @@ impl Driver {
         for _ in 0..TRIES {
             match self.try_to_land(&ask).await? {
                 Tried::Landed(landed) => {
-                    if landed.commit.is_some() {
-                        self.runner.clear_place_later(self.id);
+                    if landed.commit.is_some()
+                        && let Err(error) = self.clear_place().await
+                    {
+                        // It has landed, and the next start of the service clears it.
+                        tracing::warn!(run = %self.id, error = format!("{error:#}"), "the worktree of a merged run stays");
                     }
                     return Ok(landed);
                 }
@@ -375,11 +378,4 @@ fn message_of(run: &Run, first_lines: Option<&str>) -> String {
         message.push_str(&format!("Validated-By: {by}\n"));
     }
     message
-}
-
-impl super::Runner {
-    /// Has the worktree of a run that has landed taken away, after the answer was given.
-    fn clear_place_later(&self, run: crate::run::RunId) {
-        self.send(run, super::driver::Ask::ClearPlace);
-    }
 }

@@ -16,12 +16,17 @@
 //! | aborting | | aborted |
 //! | merged, worktree there | | worktree removed |
 
+use std::time::Duration;
+
 use super::Runner;
 use super::driver::{Ask, Driver};
 use crate::process::{self, Attachment, Ended};
 use crate::run::state::AttemptStage;
 use crate::run::{AttemptId, Event, Phase, RunId};
 use crate::store::{StoreError, runs};
+
+/// How long after a failed step it is tried again.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Runner {
     /// Sets all runs going again, then fills the free slots from the queue. Returns when each is in its driver's hands.
@@ -52,6 +57,25 @@ impl Runner {
         }
         self.fill().await;
         Ok(())
+    }
+
+    /// Sets one run going again whose step failed, when what was in the way may have gone.
+    pub(super) fn recover_later(&self, id: RunId) {
+        let runner = self.clone();
+        tokio::spawn(async move {
+            let closing = &runner.context().closing;
+            if closing
+                .run_until_cancelled(tokio::time::sleep(AGAIN_AFTER))
+                .await
+                .is_none()
+            {
+                return;
+            }
+            if let Err(error) = runner.recover_one(id).await {
+                tracing::error!(run = %id, error = format!("{error:#}"), "a run could not be taken up again");
+                runner.recover_later(id);
+            }
+        });
     }
 
     async fn recover_one(&self, id: RunId) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use crate::git::Identity;
 use crate::process::{Ended, Growth, Supervised};
 use crate::run::event::AttemptEnd;
 use crate::run::state::{Attempt, AttemptStage};
-use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Phase, Run};
+use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Outcome, Phase, Run};
 use crate::worktree::{self, Settle};
 
 /// How long an agent may stay after its last word without another.
@@ -231,10 +231,22 @@ impl Driver {
             })
             .next_back();
         let usage = transcript.usage();
+        let outcome = match &ended {
+            // The program never ran: no exit of an agent's is to be judged.
+            Ended::Recorded(record) if record.refused.is_some() => Outcome::Failed(Failure::new(
+                FailureCode::SpawnFailed,
+                record
+                    .refused
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            )),
+            _ => agent::outcome(&transcript, exit, ended_by, &stderr),
+        };
         let end = AttemptEnd {
             exit,
             ended_by,
-            outcome: agent::outcome(&transcript, exit, ended_by, &stderr),
+            outcome,
             session_id: transcript.session_id().map(str::to_owned),
             model: transcript.model().map(str::to_owned),
             usage: (usage != crate::run::Usage::default()).then_some(usage),
