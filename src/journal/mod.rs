@@ -4,6 +4,8 @@ pub mod append;
 pub mod cursor;
 pub mod encode;
 pub mod frame;
+#[cfg(test)]
+mod tests;
 
 pub use append::{Answer, Creation, IdempotencyKey, Journal, NewRun, NotCreated};
 pub use cursor::{Cursor, NotACursor};
