@@ -53,6 +53,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another server works with the same folder.
+    #[error("another server works with {}; stop it, or name another folder with --state-root and another database with --db", .0.display())]
+    InUse(PathBuf),
     /// A folder cannot be written to.
     #[error("the folder {} cannot be written to: {source}; {advice}", path.display())]
     NotWritable {
@@ -173,6 +176,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         .map_err(anyhow::Error::new)?;
     make(&config.state_root, "name another with --state-root")?;
     make(&files.uploads(), "name another with --state-root")?;
+    let lock = lock(&config.state_root)?;
     let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;
     let store = Store::open(&config.db).map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
@@ -197,7 +201,23 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         binary,
         claude,
         environment: around.environment.clone(),
+        lock,
     }))
+}
+
+/// Keeps every other server away from the same runs, as long as the file is open: also after a crash nothing is left
+/// to be removed.
+fn lock(state_root: &Path) -> Result<std::fs::File, StartError> {
+    use rustix::fs::{FlockOperation, flock};
+    let path = state_root.join("lock");
+    let file = std::fs::File::create(&path).map_err(|source| StartError::NotWritable {
+        path,
+        source,
+        advice: "name another with --state-root",
+    })?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| StartError::InUse(state_root.to_owned()))?;
+    Ok(file)
 }
 
 async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {

@@ -34,11 +34,13 @@ pub enum ExitCode {
     FolderNotWritable = 15,
     /// A setting in a flag, a variable or the file is wrong.
     ConfigWrong = 16,
+    /// Another server works with the same folder.
+    InUse = 17,
 }
 
 impl ExitCode {
     /// All of them, in the order of their numbers.
-    pub const ALL: [ExitCode; 14] = [
+    pub const ALL: [ExitCode; 15] = [
         ExitCode::Ok,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -53,6 +55,7 @@ impl ExitCode {
         ExitCode::PortTaken,
         ExitCode::FolderNotWritable,
         ExitCode::ConfigWrong,
+        ExitCode::InUse,
     ];
 
     /// The number that the shell sees.
@@ -80,6 +83,7 @@ impl ExitCode {
             }
             ExitCode::PortTaken => "server start: the port is taken",
             ExitCode::FolderNotWritable => "server start: a folder cannot be written to",
+            ExitCode::InUse => "server start: another server works with the same folder",
             ExitCode::ConfigWrong => "a setting in a flag, a variable or the file is wrong",
         }
     }
@@ -107,6 +111,9 @@ mod tests {
     #[test]
     fn all_codes_are_listed_once_in_order() {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16]);
+        assert_eq!(
+            numbers,
+            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17]
+        );
     }
 }

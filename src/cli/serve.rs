@@ -28,6 +28,7 @@ fn start_server(config: Config, around: &Surroundings) -> Result<(), CliError> {
             StartError::Git(_) => ExitCode::GitTooOld,
             StartError::DatabaseNewer(_) => ExitCode::DatabaseNewer,
             StartError::PortTaken { .. } => ExitCode::PortTaken,
+            StartError::InUse(_) => ExitCode::InUse,
             StartError::NotWritable { .. } => ExitCode::FolderNotWritable,
             StartError::Database { .. } | StartError::Failed(_) => ExitCode::Failed,
         };

@@ -121,11 +121,11 @@ impl Driver {
         match next {
             Next::Output => self.look_at_output().await,
             Next::Ended(ended) => {
-                let slot = self.conclude(ended).await?;
-                self.settle().await?;
-                drop(slot);
+                // The slot is free before the run is seen at rest: who asks for more then finds it free.
+                drop(self.conclude(ended).await?);
+                let settled = self.settle().await;
                 self.runner.fill().await;
-                Ok(())
+                settled
             }
             Next::Asked(ask) => self.answer(ask).await,
         }
@@ -145,10 +145,10 @@ impl Driver {
             Ask::Attach { slot, supervised } => self.attach(slot, supervised).await,
             Ask::Conclude { slot, ended } => {
                 self.conclude_unwatched(ended).await?;
-                self.settle().await?;
                 drop(slot);
+                let settled = self.settle().await;
                 self.runner.fill().await;
-                Ok(())
+                settled
             }
             Ask::StartAgain { slot } => self.start_again(slot).await,
             Ask::Settle => self.settle().await,

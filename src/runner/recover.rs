@@ -20,16 +20,20 @@ use std::time::Duration;
 
 use super::Runner;
 use super::driver::{Ask, Driver};
+use super::slots::Slot;
 use crate::process::{self, Attachment, Ended};
 use crate::run::state::AttemptStage;
-use crate::run::{AttemptId, Event, Phase, RunId};
+use crate::run::{AttemptId, Event, Phase, Run, RunId};
 use crate::store::{StoreError, runs};
 
+/// How long a start waits for the runs that it takes up.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long after a failed step it is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Runner {
-    /// Sets all runs going again, then fills the free slots from the queue. Returns when each is in its driver's hands.
+    /// Sets all runs going again, then fills the free slots from the queue. Returns when each is in its driver's hands,
+    /// or after two seconds: what is slow to answer is waited for beside the service's work.
     ///
     /// # Errors
     /// The database failed.
@@ -42,16 +46,33 @@ impl Runner {
             )
         })?;
         let landed = store.read(runs::merged_but_placed)?;
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = Vec::new();
         for run in under_way {
+            let Some(run) = self.context().journal.run(run)? else {
+                continue;
+            };
+            // Before anything else is started: these agents are there already.
+            let slot = matches!(run.phase, Phase::Preparing | Phase::Running)
+                .then(|| self.slots.claim(run.id));
             let runner = self.clone();
-            tasks.spawn(async move {
-                if let Err(error) = runner.recover_one(run).await {
-                    tracing::error!(%run, error = format!("{error:#}"), "a run could not be taken up again");
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = runner.take_up(&run, slot).await {
+                    tracing::error!(run = %run.id, error = format!("{error:#}"), "a run could not be taken up again");
+                    runner.recover_later(run.id);
                 }
-            });
+            }));
         }
-        while tasks.join_next().await.is_some() {}
+        let all = async {
+            for task in tasks {
+                // A task that panicked has said so.
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!(
+                "some supervisors are slow to answer; their runs are taken up when they do"
+            );
+        }
         for run in landed {
             self.send(run, Ask::ClearPlace);
         }
@@ -82,12 +103,21 @@ impl Runner {
         let Some(run) = self.context().journal.run(id)? else {
             return Ok(());
         };
+        let slot =
+            matches!(run.phase, Phase::Preparing | Phase::Running).then(|| self.slots.claim(id));
+        self.take_up(&run, slot).await
+    }
+
+    async fn take_up(&self, run: &Run, slot: Option<Slot>) -> anyhow::Result<()> {
+        let id = run.id;
         match &run.phase {
             Phase::Checking { .. } => self.send(id, Ask::Settle),
             Phase::Merging { .. } => self.send(id, Ask::FinishMerge),
             Phase::Aborting { .. } => self.send(id, Ask::FinishAbort),
             Phase::Preparing | Phase::Running => {
-                let slot = self.slots.claim(id);
+                let Some(slot) = slot else {
+                    return Ok(());
+                };
                 let attempt = run.attempt().cloned();
                 let starting = attempt.filter(|a| a.stage != AttemptStage::Waiting);
                 let Some(attempt) = starting else {
@@ -139,7 +169,7 @@ fn lost(why: &str) -> Ended {
 
 impl Driver {
     /// Queues the attempt again whose agent never came to be, and starts it.
-    pub(super) async fn start_again(&mut self, slot: super::slots::Slot) -> anyhow::Result<()> {
+    pub(super) async fn start_again(&mut self, slot: Slot) -> anyhow::Result<()> {
         let id = self.id;
         tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
         let run = self.run()?;
