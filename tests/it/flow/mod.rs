@@ -1,1 +1,4 @@
-//! (being built)
+//! Runs from request to end, over the real binary, real git and the scripted agent.
+
+mod happy;
+mod leftovers;

@@ -1,4 +1,11 @@
-//! What the tests share: the faked model's API, real programs, and how to wait.
+//! What the tests share: the faked model's API, the scripted agent, real programs, and how to wait.
 
 pub mod claude_program;
+pub mod client;
+pub mod fake_agent;
+pub mod frames;
 pub mod mock_api;
+pub mod repo;
+pub mod run;
+pub mod server;
+pub mod wait;

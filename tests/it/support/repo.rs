@@ -1,0 +1,119 @@
+//! A repository in a temporary folder, and git as its owner uses it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A repository with one commit on `master`, checked out: `a.txt` of nine lines, `b.txt`, and `.gitignore`.
+pub struct Repo {
+    root: PathBuf,
+}
+
+impl Repo {
+    /// Makes it at this path.
+    pub fn at(root: &Path) -> Repo {
+        std::fs::create_dir_all(root).unwrap();
+        let repo = Repo {
+            root: root.canonicalize().unwrap(),
+        };
+        repo.git(&["init", "-q", "-b", "master"]);
+        let lines: Vec<String> = (1..=9).map(|n| format!("line {n}\n")).collect();
+        repo.write("a.txt", &lines.concat());
+        repo.write("b.txt", "b\n");
+        repo.write(".gitignore", "ignored\n");
+        repo.git(&["add", "-A"]);
+        repo.git(&["commit", "-q", "-m", "first"]);
+        repo
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// git in the checkout; it must succeed.
+    #[track_caller]
+    pub fn git(&self, args: &[&str]) -> String {
+        git(&self.root, args)
+    }
+
+    /// Writes a file of the checkout.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.root.join(name), text).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.root.join(name)).unwrap()
+    }
+
+    /// A commit on what is checked out that writes one file.
+    pub fn commit(&self, name: &str, text: &str) -> String {
+        self.write(name, text);
+        self.git(&["add", name]);
+        self.git(&["commit", "-q", "-m", name]);
+        self.commit_of("HEAD").unwrap()
+    }
+
+    /// The commit that a revision stands for.
+    pub fn commit_of(&self, revision: &str) -> Option<String> {
+        let revision = format!("{revision}^{{commit}}");
+        let output = try_git(&self.root, &["rev-parse", "-q", "--verify", &revision]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| text.trim().to_owned())
+    }
+
+    pub fn master(&self) -> String {
+        self.commit_of("refs/heads/master").unwrap()
+    }
+
+    pub fn has_branch(&self, name: &str) -> bool {
+        self.commit_of(&format!("refs/heads/{name}")).is_some()
+    }
+
+    /// The parents of a commit.
+    pub fn parents(&self, commit: &str) -> Vec<String> {
+        let line = self.git(&["rev-list", "--parents", "-n", "1", commit]);
+        line.split_whitespace().skip(1).map(str::to_owned).collect()
+    }
+
+    /// A file as a commit has it.
+    pub fn file(&self, commit: &str, name: &str) -> Option<String> {
+        let output = try_git(&self.root, &["show", &format!("{commit}:{name}")]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then_some(text)
+    }
+
+    /// What `git status` has to say of the checkout.
+    pub fn status(&self) -> String {
+        self.git(&["status", "--porcelain"])
+    }
+
+    /// The first-parent merges of master that are not in `since`.
+    pub fn landed_since(&self, since: &str) -> Vec<String> {
+        let range = format!("{since}..refs/heads/master");
+        let merges = ["rev-list", "--first-parent", "--merges", &range];
+        self.git(&merges).lines().map(str::to_owned).collect()
+    }
+}
+
+/// git as somebody else runs it, with hooks and all; it must succeed.
+#[track_caller]
+pub fn git(folder: &Path, args: &[&str]) -> String {
+    let output = try_git(folder, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {args:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the user's git")]
+pub fn try_git(folder: &Path, args: &[&str]) -> Output {
+    Command::new("git")
+        .current_dir(folder)
+        .args(args)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_AUTHOR_NAME", "The Owner")
+        .env("GIT_AUTHOR_EMAIL", "owner@localhost")
+        .env("GIT_COMMITTER_NAME", "The Owner")
+        .env("GIT_COMMITTER_EMAIL", "owner@localhost")
+        .output()
+        .unwrap()
+}

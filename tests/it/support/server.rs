@@ -1,0 +1,330 @@
+//! The real server on folders of its own, with the scripted agent for its `claude`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, RwLock};
+
+use agent_runner_api::process::sweep_marked;
+use agent_runner_api::run::RunId;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::{Answer, Client};
+use super::fake_agent::{fake_agent, prompt};
+use super::frames::Frames;
+use super::repo::Repo;
+use super::run::Run;
+use super::wait::{PATIENCE, until};
+
+/// A server before its start: its folders, its repository, its flags.
+pub struct Setup {
+    folder: TempDir,
+    pub repo: Repo,
+    flags: Vec<String>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Setup {
+    pub fn new() -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        let repo = Repo::at(&folder.path().join("repository"));
+        for name in ["bin", "home", "marks"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        symlink(fake_agent(), folder.path().join("bin/claude")).unwrap();
+        let own_config = "[user]\n\tname = An Agent\n\temail = agent@localhost\n";
+        fs::write(folder.path().join("home/.gitconfig"), own_config).unwrap();
+        Setup {
+            folder,
+            repo,
+            flags: Vec::new(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    pub fn flags(mut self, flags: &[&str]) -> Setup {
+        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        self
+    }
+
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn without_claude(self) -> Setup {
+        fs::remove_file(self.at("bin/claude")).unwrap();
+        self
+    }
+
+    /// A path in the folder of this server.
+    pub fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The command that starts it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test is started here"
+    )]
+    pub fn command(&self) -> Command {
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.at("bin").display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agent_runner_api"));
+        command
+            .args(["--port", "0"])
+            .arg("--db")
+            .arg(self.at("runs.db"))
+            .arg("--repo-root")
+            .arg(self.repo.root())
+            .arg("--worktrees-root")
+            .arg(self.at("worktrees"))
+            .arg("--state-root")
+            .arg(self.at("state"))
+            .args(&self.flags)
+            .env_clear()
+            .env("HOME", self.at("home"))
+            .env("PATH", path)
+            .env("LANG", "C.UTF-8")
+            .envs(&self.variables)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+
+    #[track_caller]
+    pub fn start(self) -> Server {
+        let (child, url) = self.launch();
+        Server {
+            client: RwLock::new(Client::of(&url)),
+            child: Mutex::new(child),
+            setup: self,
+        }
+    }
+
+    /// Starts it and waits for the line that names its address.
+    #[track_caller]
+    fn launch(&self) -> (Child, String) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.at("server.log"));
+        let mut child = self.command().stderr(log.unwrap()).spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let Some(url) = line.trim().strip_prefix("listening on ") else {
+            panic!("it does not start: {line:?}\n{}", self.log());
+        };
+        (child, url.to_owned())
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.at("server.log")).unwrap_or_default()
+    }
+}
+
+/// A server at work. What it has started is ended with it when this is dropped.
+pub struct Server {
+    setup: Setup,
+    client: RwLock<Client>,
+    child: Mutex<Child>,
+}
+
+impl Deref for Server {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
+impl Server {
+    #[track_caller]
+    pub fn start() -> Server {
+        Setup::new().start()
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.read().unwrap().clone()
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// Kills it (SIGKILL), as a crash does.
+    pub fn kill(&self) {
+        let mut child = self.child();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    pub fn terminate(&self) -> ExitStatus {
+        let mut child = self.child();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        child.wait().unwrap()
+    }
+
+    /// Starts it again on the same folders.
+    #[track_caller]
+    pub fn start_again(&self) {
+        let (child, url) = self.setup.launch();
+        *self.child() = child;
+        *self.client.write().unwrap() = Client::of(&url);
+    }
+
+    /// A crash, and the start after it.
+    #[track_caller]
+    pub fn restart(&self) {
+        self.kill();
+        self.start_again();
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.client().get(path)
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.client().post(path, body)
+    }
+
+    #[track_caller]
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        self.client().put(path, body)
+    }
+
+    /// Opens a stream, after the frame with this id or from now on.
+    #[track_caller]
+    pub fn frames(&self, path: &str, last_id: Option<&str>) -> Frames {
+        let headers: Vec<_> = last_id
+            .map(|id| ("last-event-id", id))
+            .into_iter()
+            .collect();
+        let body = self.client().open(path, &headers);
+        Frames::of(body.expect("the server answers"))
+    }
+
+    /// Asks for a run.
+    #[track_caller]
+    pub fn create(&self, body: &Value) -> Answer {
+        self.post("/api/runs", body)
+    }
+
+    /// A run of `prompt` whose agent carries out this script.
+    #[track_caller]
+    pub fn run(&self, script: &str) -> Run<'_> {
+        self.run_with(script, &json!({}))
+    }
+
+    /// The same, with more in its request.
+    #[track_caller]
+    pub fn run_with(&self, script: &str, more: &Value) -> Run<'_> {
+        Run::of(self, &self.create(&request(script, more)).expect(201))
+    }
+
+    /// A run that must wait for a slot.
+    #[track_caller]
+    pub fn queued(&self, script: &str) -> Run<'_> {
+        let answer = self.create(&request(script, &json!({}))).expect(202);
+        assert_eq!(answer["status"], "queued");
+        Run::of(self, &answer)
+    }
+
+    /// A run that has finished.
+    #[track_caller]
+    pub fn finished(&self, script: &str) -> Run<'_> {
+        let run = self.run(script);
+        run.wait_for("finished");
+        run
+    }
+
+    /// A path that a script can `wait-for` and a test can [`Server::mark`].
+    pub fn mark_path(&self, name: &str) -> String {
+        self.at("marks").join(name).display().to_string()
+    }
+
+    /// Lets those go on that wait for this mark.
+    pub fn mark(&self, name: &str) {
+        fs::write(self.mark_path(name), "").unwrap();
+    }
+
+    /// Waits until a script has made this mark.
+    #[track_caller]
+    pub fn wait_for_mark(&self, name: &str) {
+        let path = PathBuf::from(self.mark_path(name));
+        until(name, || path.exists());
+    }
+
+    /// The folder in which the server keeps the files of one attempt.
+    pub fn attempt(&self, run: &str, number: u32) -> PathBuf {
+        self.at("state/runs")
+            .join(run)
+            .join("attempts")
+            .join(number.to_string())
+    }
+}
+
+/// The request for a run of `prompt` with this script, and more.
+pub fn request(script: &str, more: &Value) -> Value {
+    let mut body = json!({"mode": "prompt", "prompt": prompt(script)});
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the server's log ---\n{}", self.setup.log());
+        }
+        let child = self.child.get_mut();
+        let child = child.unwrap_or_else(std::sync::PoisonError::into_inner);
+        // It may have ended already.
+        child.kill().ok();
+        child.wait().ok();
+        end_agents(&self.setup.at("state/runs"));
+    }
+}
+
+/// Ends what the runs have started and waits for their supervisors, which write a last word into these folders.
+fn end_agents(runs: &Path) {
+    let folders = |path: &Path| {
+        let entries = fs::read_dir(path).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path()))
+    };
+    for run in folders(runs) {
+        let at_work: Vec<_> = folders(&run.join("attempts"))
+            .filter(|dir| dir.join("started.json").exists() && !dir.join("exit.json").exists())
+            .collect();
+        if at_work.is_empty() {
+            continue;
+        }
+        let id = run.file_name().and_then(|name| name.to_str());
+        let Some(id) = id.and_then(|id| id.parse::<RunId>().ok()) else {
+            continue;
+        };
+        let begun = std::time::Instant::now();
+        loop {
+            sweep_marked(id);
+            let ended = at_work.iter().all(|dir| dir.join("exit.json").exists());
+            if ended || std::thread::panicking() || begun.elapsed() > PATIENCE / 20 {
+                break;
+            }
+        }
+    }
+}
