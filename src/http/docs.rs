@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLIC
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use utoipa::openapi::{
-    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
+    ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
 };
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
@@ -49,6 +49,7 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
     ProblemBody::schemas(&mut schemas);
     components.schemas.extend(schemas);
+    open_what_is_flattened(&mut components.schemas);
     for item in document.paths.paths.values_mut() {
         let operations = [
             &mut item.get,
@@ -67,6 +68,28 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     }
     document
 });
+
+/// A type of a request allows no other members; where an answer has all of its members beside others
+/// (`allOf`), that would fit nothing, so there it stands with its members alone.
+fn open_what_is_flattened(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
+    let known = schemas.clone();
+    let open = |part: &mut RefOr<Schema>| {
+        let RefOr::Ref(to) = part else { return };
+        let name = to.ref_location.rsplit('/').next().unwrap_or_default();
+        if let Some(RefOr::T(Schema::Object(object))) = known.get(name)
+            && object.additional_properties.is_some()
+        {
+            let mut object = object.clone();
+            object.additional_properties = None;
+            *part = RefOr::T(Schema::Object(object));
+        }
+    };
+    for schema in schemas.values_mut() {
+        if let RefOr::T(Schema::AllOf(all)) = schema {
+            all.items.iter_mut().for_each(open);
+        }
+    }
+}
 
 /// The OpenAPI document of this door.
 #[must_use]

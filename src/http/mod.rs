@@ -42,7 +42,6 @@ pub(crate) struct Door {
 }
 
 /// All routes behind all layers.
-#[must_use]
 pub fn router(app: Arc<App>, guard: Guard) -> Router {
     let door = Door {
         app,
@@ -54,7 +53,6 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
 }
 
 /// These routes behind the layers that every answer passes, those for unknown paths included.
-#[must_use]
 pub fn guarded(routes: Router, guard: Guard) -> Router {
     routes
         .fallback(async || Problem::of_status(StatusCode::NOT_FOUND))

@@ -2,16 +2,15 @@
 //!
 //! Absent: HTTP/2 and TLS; this is a door on loopback.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, RETRY_AFTER};
-use axum::http::{HeaderValue, Request, Response, StatusCode};
-use axum::response::IntoResponse;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
+use axum::middleware::{from_fn, map_response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -23,6 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use super::problem::{Code, Problem};
 
 /// A client that has not sent its headers by then is let go.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,8 +76,25 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    serve_at_most(most_connections(), listener, router, shutdown).await
+}
+
+/// Serves at most so many connections at once; further ones are told to come back.
+///
+/// # Errors
+/// The listener fails for good.
+pub async fn serve_at_most(
+    most: usize,
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let busy = Router::new()
+        .fallback(async || Problem::new(Code::TooBusy, "too many connections are open; try again"))
+        .layer(from_fn(super::finish::finish))
+        .layer(map_response(close));
     let stopping = Stopping::default();
-    let places = Arc::new(Semaphore::new(most_connections()));
+    let places = Arc::new(Semaphore::new(most));
     let turned_away = Arc::new(Semaphore::new(MOST_TURNED_AWAY));
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -96,19 +114,18 @@ pub async fn serve(
             }
             Err(e) => break Err(e),
         };
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            let (router, stopping) = (router.clone(), stopping.clone());
-            connections.spawn(async move {
-                converse(stream, stopping, router).await;
-                drop(place);
-            });
-        } else if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
-            let stopping = stopping.clone();
-            connections.spawn(async move {
-                turn_away(stream, stopping).await;
-                drop(place);
-            });
-        }
+        let (place, router) = match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => (place, router.clone()),
+            Err(_) => match Arc::clone(&turned_away).try_acquire_owned() {
+                Ok(place) => (place, busy.clone()),
+                Err(_) => continue,
+            },
+        };
+        let stopping = stopping.clone();
+        connections.spawn(async move {
+            converse(stream, stopping, router).await;
+            drop(place);
+        });
     };
     drop(listener);
     stopping.0.cancel();
@@ -135,35 +152,23 @@ fn is_shortage(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }
 
+/// After this answer the connection ends.
+async fn close(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// One connection, from its first request to its end.
 async fn converse(stream: TcpStream, stopping: Stopping, router: Router) {
+    // Without these the connection works as well, only slower or longer.
+    let _ = stream.set_nodelay(true);
+    let _ = set_tcp_user_timeout(&stream, STUCK_READER_MS);
     let for_requests = stopping.clone();
     let answer = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(for_requests.clone());
         router.clone().oneshot(request.map(Body::new))
     });
-    carry(stream, stopping, answer).await;
-}
-
-/// One request is answered with 503, and the connection ends.
-async fn turn_away(stream: TcpStream, stopping: Stopping) {
-    let answer = service_fn(async |_: Request<Incoming>| {
-        let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
-        let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        Ok::<_, Infallible>(response)
-    });
-    carry(stream, stopping, answer).await;
-}
-
-async fn carry<S>(stream: TcpStream, stopping: Stopping, answer: S)
-where
-    S: hyper::service::Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-{
-    // Without these the connection works as well, only slower or longer.
-    drop(stream.set_nodelay(true));
-    let _ = set_tcp_user_timeout(&stream, STUCK_READER_MS);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)

@@ -32,7 +32,7 @@ const RETRY_AFTER_S: u16 = 1;
 pub struct Problem {
     code: Code,
     detail: String,
-    members: Members,
+    members: Box<Members>,
     cause: Option<Arc<anyhow::Error>>,
 }
 
@@ -91,7 +91,7 @@ impl Problem {
         Problem {
             code,
             detail: detail.into(),
-            members: Members::default(),
+            members: Box::default(),
             cause: None,
         }
     }
@@ -191,7 +191,7 @@ impl Problem {
             instance: instance.to_owned(),
             code: self.code,
             request_id: request_id.to_owned(),
-            members: self.members.clone(),
+            members: Members::clone(&self.members),
         }
     }
 }

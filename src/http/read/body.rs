@@ -23,7 +23,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
-/// A body that may be left out together with its media type.
+/// A body that may be left out together with its media type, or be `null`.
 #[derive(Debug)]
 pub struct OptionalJsonBody<T>(pub T);
 
@@ -48,7 +48,8 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
             return Ok(OptionalJsonBody(T::default()));
         }
         must_be_json(is_json)?;
-        parse(&bytes).map(OptionalJsonBody)
+        let value: Option<T> = parse(&bytes)?;
+        Ok(OptionalJsonBody(value.unwrap_or_default()))
     }
 }
 
@@ -98,6 +99,10 @@ async fn whole(request: Request) -> Result<Bytes, Problem> {
 /// `not_json` with the line and column, or `invalid` with a pointer to the field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice::<IgnoredAny>(bytes).map_err(|e| not_json(&e))?;
+    // serde would take a list of the values in their order as well.
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(Problem::field("", "write an object, not a list"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut reader).map_err(|e| {
         let inner = e.inner();
@@ -124,10 +129,11 @@ fn pointer(path: &Path, error: &serde_json::Error) -> String {
         pointer.push('/');
         pointer.push_str(&name);
     }
-    // What is missing has no place of its own in the text; its name is in the words.
+    // What is missing or stands twice is told of the object around it; its name is in the words.
     let words = error.to_string();
     if let Some(name) = words
         .strip_prefix("missing field `")
+        .or_else(|| words.strip_prefix("duplicate field `"))
         .and_then(|rest| rest.split('`').next())
     {
         pointer.push('/');

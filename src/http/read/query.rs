@@ -65,7 +65,7 @@ impl Query {
             .collect()
     }
 
-    /// Takes out the value of a parameter.
+    /// Takes out the value of a parameter; an empty one is none, as forms send it.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let mut all = self.all(name);
         let value = all.pop();
@@ -75,7 +75,7 @@ impl Query {
         if value.as_ref().is_some_and(|v| v.len() > MAX_TEXT) {
             self.refuse(name, format!("over {MAX_TEXT} bytes"));
         }
-        value
+        value.filter(|v| !v.is_empty())
     }
 
     /// Takes out the value of a parameter as what it should be; `expected` says what that is.
@@ -101,8 +101,10 @@ impl Query {
     /// Takes out the filters of the list and of the stream of all runs.
     pub fn filter(&mut self) -> RunFilter {
         let mut status = Vec::new();
-        for word in self.all("status").iter().flat_map(|v| v.split(',')) {
-            match Status::ALL.iter().find(|s| s.as_str() == word.trim()) {
+        let values = self.all("status");
+        let words = values.iter().flat_map(|v| v.split(','));
+        for word in words.map(str::trim).filter(|w| !w.is_empty()) {
+            match Status::ALL.iter().find(|s| s.as_str() == word) {
                 Some(known) if status.contains(known) => {}
                 Some(known) => status.push(*known),
                 None => {

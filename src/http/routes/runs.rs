@@ -95,7 +95,7 @@ pub async fn gate(
     get, path = "/api/runs/{id}/diff", tag = "runs", operation_id = "show_diff",
     params(
         ("id" = String, Path, description = "The run's id, or 6 or more characters that begin it"),
-        ("format" = Option<DiffFormat>, Query, description = "`patch` if absent"),
+        ("format" = inline(Option<DiffFormat>), Query, description = "`patch` if absent"),
     ),
     responses((status = 200, body = DiffView, description = "The diff, in the member of the format's name"),
         Answers<404>, Answers<409>, Answers<422>),
