@@ -85,7 +85,6 @@ fn refusals() -> Vec<Refused> {
             run: RunId(Uuid::nil()),
         },
         Refused::IdempotencyMismatch,
-        Refused::IdempotencyInProgress,
         Refused::OwnEvidence {
             evidence: EvidenceId(Uuid::nil()),
             by: "agent".to_owned(),
@@ -96,6 +95,7 @@ fn refusals() -> Vec<Refused> {
         Refused::BaseCheckedOutDirty {
             checkout: "/repo".to_owned(),
             paths: vec!["src/a.rs".to_owned()],
+            busy: None,
         },
         Refused::BaseMoved,
         Refused::TooLarge { limit: 10 },
@@ -128,7 +128,6 @@ fn each_refusal_has_its_status_and_code() {
     422 invalid: /prompt: say what to do
     409 live_run: run 00000000-0000-0000-0000-000000000000 for the same card_id is going on; wait for it, abort it, or ask with `allow_parallel: true`
     422 idempotency_mismatch: the Idempotency-Key was used before with another request
-    409 idempotency_in_progress: the first request with this Idempotency-Key is still at work; try again
     403 own_evidence: `agent` cannot validate: evidence is accepted by somebody other than its author
     409 merge_conflict: the branch conflicts with the base in: src/a.rs
     409 base_checked_out_dirty: the base is checked out at /repo with changes that the merge would overwrite: src/a.rs
