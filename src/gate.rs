@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dod::{Evidence, Head, Item, Verdict};
-use crate::run::state::Status;
+use crate::run::Status;
 use crate::run::{CommitId, EvidenceId, ItemId};
 
 /// What the gate looks at.

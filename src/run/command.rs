@@ -2,8 +2,9 @@
 
 use super::event::{AttemptKind, Event};
 use super::ids::{AttemptId, CommitId, EvidenceId, ItemId};
+use super::phase::{Phase, Status};
 use super::spec::AgentKind;
-use super::state::{Phase, Run, Status};
+use super::state::Run;
 use crate::dod::{Evidence, EvidenceKind, Head, Item, Verdict, item};
 
 /// The most pieces of evidence that one run can have.

@@ -1,17 +1,21 @@
 //! What a run is, and nothing of how it is carried out: no clock, no file, no process, no SQL.
 
+pub mod apply;
 pub mod command;
 pub mod event;
 #[cfg(test)]
 mod histories;
 pub mod ids;
 pub mod outcome;
+pub mod phase;
 pub mod spec;
 pub mod state;
 
+pub use apply::{Illegal, apply, begin};
 pub use command::{Command, Decision, Refusal, decide};
 pub use event::{Event, Recorded};
 pub use ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId, TreeId};
 pub use outcome::{EndedBy, Exit, Failure, FailureCode, Outcome, Usage};
+pub use phase::{Phase, Status};
 pub use spec::{AgentKind, AgentSettings, Hooks, Limits, Spec, StubReason};
-pub use state::{Phase, Run, Status, apply, begin};
+pub use state::Run;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::dod::{Author, ItemSpec};
-use crate::run::state::Status;
+use crate::run::Status;
 use crate::run::{AgentKind, AgentSettings, Limits};
 
 /// A request for a run.

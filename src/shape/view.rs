@@ -9,8 +9,9 @@ use crate::clock::rfc3339;
 use crate::dod::{self, Evidence, EvidenceKind, Head, ItemStatus, Payload, Verdict};
 use crate::gate::Blocker;
 use crate::run::event::AttemptKind;
-use crate::run::state::{Attempt, AttemptStage, Phase, Run, Status};
+use crate::run::state::{Attempt, AttemptStage};
 use crate::run::{AgentKind, Exit, FailureCode, Limits, Outcome, Usage};
+use crate::run::{Phase, Run, Status};
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

@@ -1,6 +1,6 @@
 //! What can go wrong with the database.
 
-use crate::run::state::Illegal;
+use crate::run::Illegal;
 
 /// The database failed, or what is in it cannot be read.
 #[derive(Debug, thiserror::Error)]

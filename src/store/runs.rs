@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
 use crate::run::event::Event;
-use crate::run::state::{Run, Status};
 use crate::run::{Recorded, RunId};
+use crate::run::{Run, Status};
 use crate::shape::request::RunFilter;
 use crate::shape::view::{FailureView, RunView};
 

@@ -1,0 +1,274 @@
+//! The one function that changes a run: for live writes, for replay, for tests.
+
+use jiff::Timestamp;
+
+use super::event::Event;
+use super::ids::RunId;
+use super::outcome::{Failure, FailureCode, Outcome};
+use super::phase::Phase;
+use super::state::{Attempt, AttemptStage, Run};
+use crate::dod::Verdict;
+
+/// The event cannot follow: a mistake of ours or a damaged journal, never a client's doing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the event `{event}` cannot follow: the run is {phase}")]
+pub struct Illegal {
+    event: String,
+    phase: String,
+}
+
+/// The run that begins with this event.
+///
+/// # Errors
+/// The event is not `Created`.
+pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
+    let Event::Created {
+        spec,
+        branch,
+        worktree_path,
+        items,
+    } = event
+    else {
+        return Err(Illegal {
+            event: name(event),
+            phase: "before it was created".to_owned(),
+        });
+    };
+    Ok(Run {
+        id,
+        created_at: at,
+        spec: spec.clone(),
+        branch: branch.clone(),
+        worktree_path: worktree_path.clone(),
+        base_commit: None,
+        placed: false,
+        attempts: Vec::new(),
+        items: items.clone(),
+        evidence: Vec::new(),
+        head: None,
+        session_id: None,
+        model: spec.model.clone(),
+        phase: Phase::Queued,
+        version: 1,
+    })
+}
+
+/// The run after this event: the only way in which a run changes.
+///
+/// # Errors
+/// The event cannot follow in the phase that the run is in.
+pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
+    let status = run.status();
+    let illegal = || Illegal {
+        event: name(event),
+        phase: status.as_str().to_owned(),
+    };
+    match (event, &run.phase) {
+        (
+            Event::AttemptQueued { attempt, why },
+            Phase::Queued | Phase::AtRest { .. } | Phase::Preparing,
+        ) => {
+            run.attempts.push(Attempt {
+                id: *attempt,
+                number: u32::try_from(run.attempts.len())
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(1),
+                why: why.clone(),
+                queued_at: at,
+                session_id: None,
+                output_from: 0,
+                stage: AttemptStage::Waiting,
+            });
+            run.phase = Phase::Queued;
+        }
+        (Event::Placing { base_commit }, Phase::Queued | Phase::Preparing) => {
+            run.base_commit = Some(base_commit.clone());
+            run.phase = Phase::Preparing;
+        }
+        (Event::Placed, Phase::Preparing) => run.placed = true,
+        (
+            Event::AttemptStarting {
+                attempt,
+                session_id,
+                output_from,
+            },
+            Phase::Queued | Phase::Preparing,
+        ) => {
+            let Some(this) = run.attempts.iter_mut().find(|a| a.id == *attempt) else {
+                return Err(illegal());
+            };
+            this.session_id.clone_from(session_id);
+            this.output_from = *output_from;
+            this.stage = AttemptStage::Starting;
+            run.phase = Phase::Preparing;
+        }
+        (Event::AttemptStarted { attempt, process }, Phase::Preparing) => {
+            let Some(this) = run.attempts.iter_mut().find(|a| a.id == *attempt) else {
+                return Err(illegal());
+            };
+            this.stage = AttemptStage::Started {
+                at,
+                process: process.clone(),
+            };
+            run.phase = Phase::Running;
+        }
+        (Event::SessionSeen { session_id, model }, Phase::Running | Phase::Aborting { .. }) => {
+            run.session_id = Some(session_id.clone());
+            run.model = model.clone().or(run.model);
+        }
+        (
+            Event::AttemptEnded { attempt, end },
+            Phase::Running | Phase::Preparing | Phase::Aborting { .. },
+        ) => {
+            let Some(this) = run.attempts.iter_mut().find(|a| a.id == *attempt) else {
+                return Err(illegal());
+            };
+            let started_at = match &this.stage {
+                AttemptStage::Started { at, .. } => Some(*at),
+                _ => None,
+            };
+            this.stage = AttemptStage::Ended {
+                started_at,
+                at,
+                end: Some(end.clone()),
+            };
+            run.session_id = end.session_id.clone().or(run.session_id);
+            run.model = end.model.clone().or(run.model);
+            run.phase = match run.phase {
+                Phase::Aborting { was, .. } => Phase::Aborting {
+                    was,
+                    outcome: Some(end.outcome.clone()),
+                },
+                _ => Phase::Checking {
+                    outcome: end.outcome.clone(),
+                },
+            };
+        }
+        (Event::StartFailed { failure }, Phase::Queued | Phase::Preparing) => {
+            if let Some(this) = run.attempts.last_mut() {
+                this.stage = AttemptStage::Ended {
+                    started_at: None,
+                    at,
+                    end: None,
+                };
+            }
+            run.phase = Phase::AtRest {
+                outcome: Outcome::Failed(failure.clone()),
+            };
+        }
+        (Event::Settled { head, .. }, Phase::Checking { outcome }) => {
+            run.phase = Phase::AtRest {
+                outcome: outcome.clone(),
+            };
+            run.head = Some(head.clone());
+        }
+        (Event::SettleFailed { failure }, Phase::Checking { outcome }) => {
+            run.phase = Phase::AtRest {
+                outcome: match outcome {
+                    Outcome::Finished => Outcome::Failed(failure.clone()),
+                    Outcome::Failed(_) => outcome.clone(),
+                },
+            };
+        }
+        (
+            Event::HeadMoved { head },
+            Phase::AtRest { .. } | Phase::Running | Phase::Checking { .. },
+        ) => {
+            run.head = Some(head.clone());
+        }
+        (Event::ItemAdded { item }, _) => run.items.push(item.clone()),
+        (Event::EvidenceAttached { evidence }, _) => run.evidence.push(evidence.clone()),
+        (Event::EvidenceValidated { evidence, by }, _) => {
+            let Some(this) = run.evidence.iter_mut().find(|e| e.id == *evidence) else {
+                return Err(illegal());
+            };
+            this.verdict = Verdict::Validated { by: by.clone(), at };
+        }
+        (
+            Event::EvidenceRejected {
+                evidence,
+                by,
+                reason,
+            },
+            _,
+        ) => {
+            let Some(this) = run.evidence.iter_mut().find(|e| e.id == *evidence) else {
+                return Err(illegal());
+            };
+            this.verdict = Verdict::Rejected {
+                by: by.clone(),
+                at,
+                reason: reason.clone(),
+            };
+        }
+        (
+            Event::MergeStarted {
+                onto,
+                head,
+                candidate,
+            },
+            Phase::AtRest { outcome },
+        ) => {
+            run.phase = Phase::Merging {
+                onto: onto.clone(),
+                head: head.clone(),
+                candidate: candidate.clone(),
+                outcome: outcome.clone(),
+            };
+        }
+        (Event::MergeStopped { .. }, Phase::Merging { outcome, .. }) => {
+            run.phase = Phase::AtRest {
+                outcome: outcome.clone(),
+            };
+        }
+        (Event::Merged { commit }, Phase::Merging { candidate, .. }) if commit == candidate => {
+            run.phase = Phase::Merged {
+                commit: commit.clone(),
+                at,
+            };
+        }
+        (
+            Event::AbortStarted,
+            Phase::Queued
+            | Phase::Preparing
+            | Phase::Running
+            | Phase::Checking { .. }
+            | Phase::AtRest { .. },
+        ) => {
+            run.phase = Phase::Aborting {
+                was: run.status(),
+                outcome: run.outcome().cloned(),
+            };
+        }
+        (Event::Aborted { preserved }, Phase::Aborting { outcome, .. }) => {
+            run.phase = Phase::Aborted {
+                at,
+                preserved: preserved.clone(),
+                outcome: outcome.clone(),
+            };
+            run.placed = false;
+        }
+        (Event::PlaceRemoved { .. }, Phase::Merged { .. }) => run.placed = false,
+        (Event::Restored, Phase::Aborted { outcome, .. }) => {
+            run.phase = Phase::AtRest {
+                outcome: outcome.clone().unwrap_or_else(|| {
+                    Outcome::Failed(Failure::new(
+                        FailureCode::Aborted,
+                        "the run was aborted before its agent had ended, and restored",
+                    ))
+                }),
+            };
+            run.placed = true;
+        }
+        _ => return Err(illegal()),
+    }
+    run.version += 1;
+    Ok(run)
+}
+
+fn name(event: &Event) -> String {
+    serde_json::to_value(event)
+        .ok()
+        .and_then(|value| value["event"].as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
