@@ -161,3 +161,22 @@ pub async fn script() -> Response {
     ];
     (headers, Bytes::from_static(SCRIPT)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn the_page_holds_the_whole_document_and_loads_one_script_of_ours() {
+        let body = page().await.into_body().collect().await.unwrap();
+        let html = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+        let sources: Vec<_> = html.split(" src=\"").skip(1).collect();
+        assert_eq!(sources.len(), 1);
+        assert!(sources[0].starts_with("/docs/scalar.js\""));
+        let (_, rest) = html.split_once("}'>").unwrap();
+        let (document, _) = rest.split_once("</script>").unwrap();
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        assert_eq!(document, json!(openapi()));
+    }
+}
