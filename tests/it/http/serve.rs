@@ -228,3 +228,22 @@ async fn what_is_not_http_is_refused_and_the_next_client_is_served() {
     server.stop.send(()).unwrap();
     server.served.await.unwrap().unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_in_the_middle_of_its_headers_is_let_go() {
+    let server = Server::start(None).await;
+    let mut client = TcpStream::connect(("127.0.0.1", server.port))
+        .await
+        .unwrap();
+    client
+        .write_all(b"GET /quick HTTP/1.1\r\nhost: lo")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let read = client.read_to_end(&mut answer);
+    timeout(Duration::from_secs(60), read)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!String::from_utf8_lossy(&answer).contains("200"));
+}
