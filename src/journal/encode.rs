@@ -65,6 +65,8 @@ fn status(run: &Run) -> Value {
     let view = RunView::of(run, None);
     json!({
         "status": view.status,
+        "agent": view.agent,
+        "stub_reason": view.stub_reason,
         "pid": view.pid,
         "head": view.head,
         "failure": view.failure,

@@ -50,6 +50,9 @@ impl Driver {
             // It was aborted while it waited.
             return Ok(run);
         }
+        if let Some(stub) = run.spec.stub {
+            tracing::warn!(run = %run.id, why = stub.sentence(), "the stub carries this run");
+        }
         let Some(attempt) = run.attempt().cloned() else {
             anyhow::bail!("the run is queued without an attempt");
         };

@@ -22,7 +22,7 @@ const COLUMNS: &str = "id, workflow, mode, issue_id, card_id, kanban_app, prompt
 pub fn project(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), StoreError> {
     row(connection, run, recorded)?;
     match &recorded.event {
-        Event::Placed => {
+        Event::Placed | Event::Restored => {
             connection
                 .execute(
                     "INSERT INTO worktrees (run_id, path, branch, base_commit, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -35,14 +35,6 @@ pub fn project(connection: &Connection, run: &Run, recorded: &Recorded) -> Resul
                     ],
                 )
                 .attempted("store a worktree")?;
-        }
-        Event::Restored => {
-            connection
-                .execute(
-                    "UPDATE worktrees SET removed_at = NULL WHERE id = (SELECT max(id) FROM worktrees WHERE run_id = ?)",
-                    params![run.id.to_string()],
-                )
-                .attempted("store that a worktree is back")?;
         }
         Event::Aborted { .. } | Event::PlaceRemoved { .. } => {
             connection
