@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,6 +176,9 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         .canonicalize()
         .map_err(anyhow::Error::new)?;
     make(&config.state_root, "name another with --state-root")?;
+    // Prompts, output and the agents' environment are nobody else's to read.
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&config.state_root, private).map_err(anyhow::Error::new)?;
     make(&files.uploads(), "name another with --state-root")?;
     let lock = lock(&config.state_root)?;
     let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;

@@ -68,6 +68,16 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             Event::AttemptQueued { attempt, why },
             Phase::Queued | Phase::AtRest { .. } | Phase::Preparing,
         ) => {
+            // The attempt before, if its agent never came to be.
+            if let Some(before) = run.attempts.last_mut()
+                && matches!(before.stage, AttemptStage::Waiting | AttemptStage::Starting)
+            {
+                before.stage = AttemptStage::Ended {
+                    started_at: None,
+                    at,
+                    end: None,
+                };
+            }
             run.attempts.push(Attempt {
                 id: *attempt,
                 number: u32::try_from(run.attempts.len())

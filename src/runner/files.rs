@@ -76,6 +76,15 @@ impl RunFiles {
         Ok(())
     }
 
+    /// Deletes the agent's temporary files. What cannot be deleted stays, and is told.
+    pub fn clear_tmp(&self) {
+        if let Err(error) = std::fs::remove_dir_all(self.tmp())
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(folder = %self.tmp().display(), %error, "temporary files of an agent stay");
+        }
+    }
+
     /// What the agent printed.
     #[must_use]
     pub fn output(&self) -> PathBuf {

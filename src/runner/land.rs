@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use super::driver::Driver;
+use super::files::RunFiles;
 use super::gate::ask_gate;
 use super::work::identity;
 use crate::gate::{Blocker, Permit};
@@ -330,18 +331,20 @@ impl Driver {
         worktree::remove(&context.repository, &place, &branch).await?;
         let event = Event::PlaceRemoved { branch_deleted };
         context.journal.record(self.id, vec![event]).await?;
-        empty_trash_later(&place);
+        clean_up_later(&place, &context.files.of_run(self.id));
         Ok(())
     }
 }
 
-/// Deletes what lies in the trash, beside everything else.
-pub(super) fn empty_trash_later(place: &worktree::Place) {
-    let trash = place.trash();
+/// Deletes what lies in the trash and the agent's temporary files, beside everything else.
+pub(super) fn clean_up_later(place: &worktree::Place, files: &RunFiles) {
+    let (trash, files) = (place.trash(), files.clone());
     tokio::spawn(async move {
         if let Err(error) = worktree::empty_trash(&trash).await {
             tracing::warn!(%error, "the trash could not be emptied; the next time it is tried again");
         }
+        // A panic in there has said so.
+        let _ = tokio::task::spawn_blocking(move || files.clear_tmp()).await;
     });
 }
 

@@ -4,7 +4,7 @@
 //! takes worktree and branch away. Each step can be done again.
 
 use super::driver::Driver;
-use super::land::empty_trash_later;
+use super::land::clean_up_later;
 use crate::journal::Answer;
 use crate::process::{self, Ended, Killed};
 use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run};
@@ -112,7 +112,7 @@ impl Driver {
             preserved: preserved.map(|p| p.commit),
         };
         let run = context.journal.record(self.id, vec![event]).await?;
-        empty_trash_later(&place);
+        clean_up_later(&place, &context.files.of_run(self.id));
         Ok(run)
     }
 
