@@ -17,6 +17,7 @@ use crate::dod::content::ContentStore;
 use crate::git::{self, OpenError, ProgramError, RefName, Repository};
 use crate::http;
 use crate::journal::Journal;
+use crate::runner::expire::expire_daily;
 use crate::runner::files::Files;
 use crate::runner::{Context, Parts, Runner};
 use crate::store::{Store, StoreError};
@@ -106,6 +107,7 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<(), S
     runner.recover().await.map_err(anyhow::Error::new)?;
     let router = http::router(app, http::Guard::new(port, origins));
     announce(&context, address, port, max_running);
+    tokio::spawn(expire_daily(context.clone()));
     let watchdog = tokio::spawn(feed_watchdog(context.clone()));
     let closing = context.closing.clone();
     let served = http::serve(listener, router, async move {

@@ -8,6 +8,7 @@
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
 
 mod driver;
+pub mod expire;
 pub mod files;
 mod gate;
 mod land;

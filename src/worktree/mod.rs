@@ -24,7 +24,7 @@ mod snapshot;
 mod trash;
 
 pub use create::{CreateError, create};
-pub use place::Place;
+pub use place::{Place, trash_below};
 pub use preserve::{Preserved, preserve};
 pub use remove::{RemoveBranch, remove};
 pub use restore::{RestoreError, restore};

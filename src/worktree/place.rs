@@ -17,6 +17,12 @@ const TRASH: &str = ".trash";
 /// crash came in between.
 const UNFINISHED: &str = "locked";
 
+/// The folder for what is being deleted, below the root of all worktrees.
+#[must_use]
+pub fn trash_below(root: &Path) -> PathBuf {
+    root.join(TRASH)
+}
+
 /// A worktree, there or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -49,7 +55,7 @@ impl Place {
     /// The folder for what is being deleted.
     #[must_use]
     pub fn trash(&self) -> PathBuf {
-        self.root.join(TRASH)
+        trash_below(&self.root)
     }
 
     /// A path in the trash that nothing has.
