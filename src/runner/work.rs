@@ -269,11 +269,13 @@ impl Driver {
         let context = self.context();
         let place = self.place_of(&run)?;
         let identity = identity(context);
-        let message = format!(
-            "{}: what the agent left uncommitted\n\nAgent-Run: {}\n",
-            run.branch, run.id
-        );
         let empty_commit = agent::leaves_empty_commit(&run.spec) && run.attempts.len() == 1;
+        let what = if empty_commit {
+            "an empty commit of the stub"
+        } else {
+            "what the agent left uncommitted"
+        };
+        let message = format!("{}: {what}\n\nAgent-Run: {}\n", run.branch, run.id);
         let start = run
             .base_commit
             .clone()
