@@ -163,6 +163,10 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
     let path = around.variable("PATH").unwrap_or_default();
     let program = git::Program::find(path.as_ref()).await?;
     let files = Files::below(config.state_root.clone());
+    make(&config.state_root, "name another with --state-root")?;
+    // Prompts, output and the agents' environment are nobody else's to read.
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&config.state_root, private).map_err(anyhow::Error::new)?;
     let repository = Repository::open(program, &config.repo_root, &files.git_view())
         .await
         .map_err(|error| match error {
@@ -177,10 +181,6 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         .worktrees_root
         .canonicalize()
         .map_err(anyhow::Error::new)?;
-    make(&config.state_root, "name another with --state-root")?;
-    // Prompts, output and the agents' environment are nobody else's to read.
-    let private = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(&config.state_root, private).map_err(anyhow::Error::new)?;
     make(&files.uploads(), "name another with --state-root")?;
     let lock = lock(&config.state_root)?;
     let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;

@@ -2,3 +2,4 @@
 
 mod happy;
 mod leftovers;
+mod start;

@@ -4,6 +4,7 @@ pub mod claude_program;
 pub mod client;
 pub mod fake_agent;
 pub mod frames;
+pub mod held;
 pub mod mock_api;
 pub mod repo;
 pub mod run;

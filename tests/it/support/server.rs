@@ -25,7 +25,7 @@ use super::wait::{PATIENCE, until};
 pub struct Setup {
     folder: TempDir,
     pub repo: Repo,
-    flags: Vec<String>,
+    flags: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
 }
 
@@ -39,16 +39,27 @@ impl Setup {
         symlink(fake_agent(), folder.path().join("bin/claude")).unwrap();
         let own_config = "[user]\n\tname = An Agent\n\temail = agent@localhost\n";
         fs::write(folder.path().join("home/.gitconfig"), own_config).unwrap();
-        Setup {
-            folder,
+        let setup = Setup {
             repo,
-            flags: Vec::new(),
+            flags: BTreeMap::new(),
             variables: BTreeMap::new(),
-        }
+            folder,
+        };
+        let at = |name: &str| setup.at(name).display().to_string();
+        let flags = [
+            ("--port", "0".to_owned()),
+            ("--db", at("runs.db")),
+            ("--repo-root", at("repository")),
+            ("--worktrees-root", at("worktrees")),
+            ("--state-root", at("state")),
+        ];
+        flags
+            .iter()
+            .fold(setup, |setup, (name, value)| setup.flag(name, value))
     }
 
-    pub fn flags(mut self, flags: &[&str]) -> Setup {
-        self.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+    pub fn flag(mut self, name: &str, value: &str) -> Setup {
+        self.flags.insert(name.to_owned(), value.to_owned());
         self
     }
 
@@ -76,16 +87,11 @@ impl Setup {
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.at("bin").display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_agent_runner_api"));
         command
-            .args(["--port", "0"])
-            .arg("--db")
-            .arg(self.at("runs.db"))
-            .arg("--repo-root")
-            .arg(self.repo.root())
-            .arg("--worktrees-root")
-            .arg(self.at("worktrees"))
-            .arg("--state-root")
-            .arg(self.at("state"))
-            .args(&self.flags)
+            .args(
+                self.flags
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
             .env_clear()
             .env("HOME", self.at("home"))
             .env("PATH", path)
@@ -250,6 +256,17 @@ impl Server {
         let run = self.run(script);
         run.wait_for("finished");
         run
+    }
+
+    /// A run whose agent is any program, so that what it prints is not more than its script says.
+    #[track_caller]
+    pub fn run_plain(&self, script: &str) -> Run<'_> {
+        let workflow = json!({
+            "prompt_template": "{{ prompt }}", "agent": "command", "dod": [{"key": "review"}],
+            "settings": {"command": [fake_agent()]},
+        });
+        self.put("/api/workflows/plain", &workflow);
+        self.run_with(script, &json!({"mode": "plain"}))
     }
 
     /// A path that a script can `wait-for` and a test can [`Server::mark`].
