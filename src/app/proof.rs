@@ -13,6 +13,7 @@ use crate::clock;
 use crate::dod::content::{Stored, sha256_hex};
 use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, item};
 use crate::journal::Answer;
+use crate::run::command::takes_evidence;
 use crate::run::{Command, Event, EvidenceId, ItemId, Phase, Refusal, Run};
 use crate::runner::current_head;
 use crate::shape::request::{NewEvidence, Upload};
@@ -51,6 +52,8 @@ impl App {
     ) -> Result<EvidenceView, Refused> {
         let run = self.load(self.run_id(run)?)?;
         let (item_id, new_item) = wanted_item(&run, &evidence)?;
+        // Before a payload is copied: what is refused has changed nothing.
+        takes_evidence(&run).map_err(Refused::State)?;
         let head = self.head_now(&run).await?;
         let (Some(head), Some(base_commit)) = (head, run.base_commit.clone()) else {
             return Err(Refused::State(Refusal::NoHead));

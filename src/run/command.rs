@@ -183,7 +183,10 @@ fn rested(run: &Run) -> Result<(), Refusal> {
 }
 
 /// Whether the run takes evidence and verdicts.
-fn open(run: &Run) -> Result<(), Refusal> {
+///
+/// # Errors
+/// It has ended, or is about to.
+pub fn takes_evidence(run: &Run) -> Result<(), Refusal> {
     match &run.phase {
         Phase::Merged { .. } => Err(Refusal::AlreadyMerged),
         Phase::Merging { .. } => Err(Refusal::Merging),
@@ -194,7 +197,7 @@ fn open(run: &Run) -> Result<(), Refusal> {
 }
 
 fn attach(run: &Run, evidence: &Evidence, new_item: Option<&Item>) -> Decision {
-    if let Err(no) = open(run) {
+    if let Err(no) = takes_evidence(run) {
         return Decision::No(no);
     }
     if run.evidence.len() >= MAX_EVIDENCE {
@@ -234,7 +237,7 @@ fn attach(run: &Run, evidence: &Evidence, new_item: Option<&Item>) -> Decision {
 }
 
 fn validate(run: &Run, id: EvidenceId, by: &str, head: Option<&Head>) -> Decision {
-    if let Err(no) = open(run) {
+    if let Err(no) = takes_evidence(run) {
         return Decision::No(no);
     }
     let Some(evidence) = run.evidence(id) else {
@@ -252,7 +255,7 @@ fn validate(run: &Run, id: EvidenceId, by: &str, head: Option<&Head>) -> Decisio
 }
 
 fn reject(run: &Run, id: EvidenceId, by: &str, reason: &str) -> Decision {
-    if let Err(no) = open(run) {
+    if let Err(no) = takes_evidence(run) {
         return Decision::No(no);
     }
     let Some(evidence) = run.evidence(id) else {
