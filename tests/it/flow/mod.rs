@@ -1,6 +1,18 @@
 //! Runs from request to end, over the real binary, real git and the scripted agent.
 
 mod abort;
+mod endings;
+mod evidence;
+mod follow_up;
+mod gate;
 mod happy;
 mod leftovers;
+mod merge;
+mod once;
+mod queue;
+mod races;
+mod refusals;
 mod start;
+mod streams;
+mod stub;
+mod workflows;
