@@ -22,6 +22,7 @@ mod program;
 mod read;
 mod refs;
 mod repository;
+mod sample;
 mod view;
 
 pub use checkouts::{Checkout, Head};
