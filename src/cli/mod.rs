@@ -5,6 +5,7 @@
 
 mod abort;
 mod completions;
+mod demo;
 mod doctor;
 mod error;
 mod evidence;
@@ -88,6 +89,8 @@ enum Command {
     Workflows(workflows::WorkflowsArgs),
     /// Check what the server needs, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Show a run from request to merge, with a scripted agent in a temporary repository
+    Demo(demo::DemoArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
     /// Install the server as a systemd unit of the user
@@ -141,6 +144,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::Message(args)) => message::message(&args, &around),
         Some(Command::Workflows(args)) => workflows::workflows(&args, &around),
         Some(Command::Doctor(args)) => return doctor::doctor(&args, &around),
+        Some(Command::Demo(args)) => demo::demo(&args, &around),
         Some(Command::Completions(args)) => completions::completions(&args, Cli::command()),
         Some(Command::Service(args)) => systemd::service(&args, &around),
     };

@@ -52,6 +52,7 @@ fn every_command_has_help() {
         "message",
         "workflows",
         "doctor",
+        "demo",
         "completions",
         "service",
     ];
