@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::App;
+use super::fields::{PROMPT_MAX, bad_fields, lacking};
 use super::prompt;
 use super::refused::{FieldProblem, Refused};
-use super::workflows::{bad_limits, built_in};
-use crate::agent::forbidden_env;
+use super::workflows::built_in;
 use crate::dod::{Item, ItemSpec, item};
 use crate::git::{BranchName, RefName};
 use crate::journal::{Answer, Creation, IdempotencyKey, NewRun as Stored, NotCreated};
@@ -18,13 +18,6 @@ use crate::shape::request::{NewRun, NewWorkflow};
 use crate::shape::view::Accepted;
 use crate::store::idempotency;
 use crate::worktree::Place;
-
-/// The longest id of an issue, card or app, and the longest label.
-const NAME_MAX: usize = 200;
-/// The longest prompt, in bytes.
-const PROMPT_MAX: usize = 1024 * 1024;
-/// The most labels and variables.
-const ENTRIES_MAX: usize = 64;
 
 /// The answer to a request for a run.
 #[derive(Debug, Clone)]
@@ -327,102 +320,4 @@ impl App {
             settings: workflow.settings.clone(),
         })
     }
-}
-
-/// What the built-in workflows cannot do without.
-fn lacking(workflow: &str, request: &NewRun) -> Option<FieldProblem> {
-    let has_prompt = request
-        .prompt
-        .as_ref()
-        .is_some_and(|p| !p.trim().is_empty());
-    match workflow {
-        "prompt" if !has_prompt => Some(FieldProblem::new(
-            "/prompt",
-            "the mode `prompt` needs a prompt: say what to do",
-        )),
-        "auto" if !has_prompt && request.issue_id.is_none() && request.card_id.is_none() => {
-            Some(FieldProblem::new(
-                "/issue_id",
-                "the mode `auto` needs an `issue_id`, a `card_id` or a `prompt`",
-            ))
-        }
-        _ => None,
-    }
-}
-
-fn bad_fields(request: &NewRun, workflow: &NewWorkflow, agent: AgentKind) -> Vec<FieldProblem> {
-    let mut bad = Vec::new();
-    for (pointer, value) in [
-        ("/issue_id", &request.issue_id),
-        ("/card_id", &request.card_id),
-        ("/kanban_app", &request.kanban_app),
-        ("/model", &request.model),
-    ] {
-        if let Some(value) = value
-            && (value.trim().is_empty()
-                || value.chars().count() > NAME_MAX
-                || value.chars().any(char::is_control))
-        {
-            bad.push(FieldProblem::new(
-                pointer,
-                format!("must be 1 to {NAME_MAX} characters, none of them a control character"),
-            ));
-        }
-    }
-    if request
-        .model
-        .as_ref()
-        .is_some_and(|model| model.starts_with('-'))
-    {
-        bad.push(FieldProblem::new("/model", "must not begin with `-`"));
-    }
-    if request
-        .prompt
-        .as_ref()
-        .is_some_and(|p| p.len() > PROMPT_MAX || p.contains('\0'))
-    {
-        bad.push(FieldProblem::new(
-            "/prompt",
-            format!("must be at most {PROMPT_MAX} bytes, none of them 0"),
-        ));
-    }
-    if agent == AgentKind::Command && workflow.settings.command.as_ref().is_none_or(Vec::is_empty) {
-        bad.push(FieldProblem::new(
-            "/agent",
-            "the agent `command` needs a workflow whose `settings.command` names the program",
-        ));
-    }
-    bad.extend(bad_limits(&request.limits, Some(agent)));
-    for (name, value) in &request.env {
-        if let Some(why) = forbidden_env(name) {
-            bad.push(FieldProblem::new(format!("/env/{}", pointed(name)), why));
-        } else if value.contains('\0') || value.len() > PROMPT_MAX / 8 {
-            bad.push(FieldProblem::new(
-                format!("/env/{}", pointed(name)),
-                "the value must be at most 128 KiB, with no byte 0",
-            ));
-        }
-    }
-    for (name, value) in &request.labels {
-        if name.is_empty() || name.chars().count() > NAME_MAX || value.chars().count() > NAME_MAX {
-            bad.push(FieldProblem::new(
-                format!("/labels/{}", pointed(name)),
-                format!("a label's name and value have at most {NAME_MAX} characters"),
-            ));
-        }
-    }
-    for (field, entries) in [("env", request.env.len()), ("labels", request.labels.len())] {
-        if entries > ENTRIES_MAX {
-            bad.push(FieldProblem::new(
-                format!("/{field}"),
-                format!("at most {ENTRIES_MAX} entries"),
-            ));
-        }
-    }
-    bad
-}
-
-/// A key as a part of a JSON pointer (RFC 6901).
-fn pointed(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -6,6 +6,8 @@
 pub mod create;
 pub mod doctor;
 pub mod end;
+mod fields;
+mod payload;
 pub mod prompt;
 pub mod proof;
 pub mod refused;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::proof::FILE_MAX;
+use super::payload::FILE_MAX;
 use super::{App, Refused};
 use crate::clock::rfc3339;
 use crate::journal::{Cursor, Frame};

@@ -1,0 +1,52 @@
+//! How the service is.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::run::AgentKind;
+
+/// Whether the service is well.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[expect(
+    missing_docs,
+    reason = "docs/api.md and the OpenAPI document describe the fields"
+)]
+pub struct HealthView {
+    /// `ok` or `degraded`.
+    pub status: &'static str,
+    pub port: u16,
+    pub db: String,
+    pub version: &'static str,
+    pub repo_root: String,
+    pub worktrees_root: String,
+    pub base: String,
+    /// `claude`, or `stub` when every Claude run would be carried by the stub.
+    pub agent: AgentKind,
+    pub stub_reason: Option<String>,
+    pub max_running: u32,
+    pub running: u32,
+    pub queued: u32,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    pub started_at: String,
+}
+
+/// One thing that the doctor looked at.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, ToSchema)]
+pub struct FindingView {
+    /// What was looked at.
+    pub what: String,
+    /// `ok`, `warning` or `error`.
+    pub level: String,
+    /// What was found, and what to do.
+    pub detail: String,
+}
+
+/// What the doctor found.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, ToSchema)]
+pub struct DoctorView {
+    /// Whether nothing is in the way of work.
+    pub healthy: bool,
+    /// Everything that was looked at.
+    pub findings: Vec<FindingView>,
+}
