@@ -10,6 +10,7 @@ use rustix::fs::{Access, access};
 use super::check::Check;
 use crate::cli::systemd::{UserManager, user_manager};
 use crate::config::{Config, Surroundings};
+use crate::git;
 
 /// The first bytes of every SQLite database that is not empty (sqlite.org/fileformat2.html).
 const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -28,11 +29,28 @@ pub fn checks(config: &Config, around: &Surroundings, our_server_answers: bool) 
     ]
 }
 
-/// SEAM: `crate::git` knows the installed version and the least one; here it is only looked for.
+/// The git that the server would find, asked for its version.
 fn git(around: &Surroundings) -> Check {
-    match on_path("git", around) {
-        Some(path) => Check::ok("git", path.display().to_string()),
-        None => Check::fail("git", "there is no `git` on PATH", "install git"),
+    let path = around.variable("PATH").unwrap_or_default().to_owned();
+    let advice = format!(
+        "install git {} or newer, and see that it is on PATH",
+        git::MINIMUM_VERSION
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let found = match runtime {
+        Ok(runtime) => runtime
+            .block_on(git::Program::find(path.as_ref()))
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match found {
+        Ok(program) => Check::ok(
+            "git",
+            format!("{} at {}", program.version(), program.path().display()),
+        ),
+        Err(error) => Check::fail("git", error, advice),
     }
 }
 
