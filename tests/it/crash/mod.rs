@@ -1,1 +1,5 @@
-//! (being built)
+//! Crashes: the server is killed at the worst moments, and nothing is lost, doubled or guessed.
+
+mod fleet;
+mod moments;
+mod supervisor;

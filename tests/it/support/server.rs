@@ -164,10 +164,6 @@ impl Server {
         self.child.lock().unwrap()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child().id()
-    }
-
     /// Kills it (SIGKILL), as a crash does.
     pub fn kill(&self) {
         let mut child = self.child();
