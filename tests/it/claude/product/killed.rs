@@ -3,7 +3,7 @@
 use agent_runner_api::process::sweep_marked;
 use serde_json::{Value, json};
 
-use super::{Product, failure_of, in_mid_tool, is_alive, kill, long_command, second_end};
+use super::{Product, failure_of, in_mid_tool, is_alive, kill, long_command, parent, second_end};
 use crate::support::mock_api::{Answer, Scenario};
 use crate::support::run::Run;
 use crate::support::wait::until;
@@ -83,6 +83,43 @@ fn an_abort_in_mid_tool_leaves_nothing_but_the_work() {
     // And its session is still there.
     run.post("/messages", &json!({"text": "go on"})).expect(200);
     second_end(&run, "finished");
+}
+
+#[test]
+fn what_a_tool_left_behind_ends_with_the_run() {
+    let Some(product) = Product::start() else {
+        return;
+    };
+    let leave = "setsid nohup sleep 60 >/dev/null 2>&1 & echo $! > left.pid";
+    let run = product.run(Scenario::of([
+        Answer::bash(leave),
+        Answer::bash("kill -0 $(cat left.pid) && echo it goes on > alive"),
+        Answer::text("DONE"),
+    ]));
+    let finished = run.wait_for("finished");
+    let head = finished["head"].as_str().unwrap();
+    let said = product.server.repo.file(head, "alive");
+    assert_eq!(
+        said.as_deref(),
+        Some("it goes on\n"),
+        "while the agent works"
+    );
+    let left = product.server.repo.file(head, "left.pid").unwrap();
+    assert_nothing_survives(&run, left.trim().parse().unwrap());
+}
+
+#[test]
+fn the_death_of_its_supervisor_is_an_unknown_end_and_nothing_survives() {
+    let Some(product) = Product::start() else {
+        return;
+    };
+    let run = product.run(Scenario::of([long_command(), Answer::text("never said")]));
+    let (agent, tool) = in_mid_tool(&run);
+    kill(parent(agent));
+    let failed = run.wait_for("failed");
+    assert_eq!(failure_of(&failed).0, "unknown", "{failed:#}");
+    assert!(!is_alive(agent));
+    assert_nothing_survives(&run, tool);
 }
 
 #[test]

@@ -2,13 +2,13 @@
 //! faked. What the agent itself does in each case is tested beside this; here it is what the service makes of it.
 
 mod endings;
+mod given;
 mod killed;
 mod limits;
 mod session;
 mod walk;
 
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -42,7 +42,9 @@ impl Product {
             .variable("ANTHROPIC_API_KEY", "sk-test")
             .variable("ANTHROPIC_BASE_URL", &api.url())
             .variable("CLAUDE_CODE_MAX_RETRIES", "1")
-            .flags(&["--max-running", "8"])
+            // What no agent gets unless its workflow says so.
+            .variable("OF_THE_SERVICE", "its own")
+            .flag("--max-running", "8")
             .start();
         Some(Product { server, api })
     }
@@ -104,8 +106,21 @@ fn in_mid_tool(run: &Run<'_>) -> (i32, i32) {
     (agent, tool)
 }
 
+/// Whether this process runs; one that only waits to be reaped does not.
 fn is_alive(pid: i32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+    stat(pid).is_some_and(|stat| !matches!(stat[0].as_str(), "Z" | "X"))
+}
+
+fn parent(pid: i32) -> i32 {
+    let stat = stat(pid).expect("it is alive");
+    stat[1].parse().expect("proc_pid_stat(5)")
+}
+
+/// What `/proc` says of a process after its name: its state, its parent …
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    Some(after_name.split_whitespace().map(str::to_owned).collect())
 }
 
 /// SIGKILL to this process alone.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Product, events, of_type, second_end};
+use super::{Product, events, failure_of, of_type, second_end};
 use crate::support::mock_api::{Answer, Scenario};
 
 #[test]
@@ -81,4 +81,21 @@ fn a_retry_is_a_session_of_its_own() {
     assert!((cost(&second) - 2.0 * cost(&first)).abs() < 1e-9);
     let asked = product.api.calls().pop().unwrap();
     assert_eq!(asked.answers_so_far(), 0, "nothing of the first is known");
+}
+
+#[test]
+fn a_session_that_is_gone_is_told_and_a_retry_begins_another() {
+    let Some(product) = Product::start() else {
+        return;
+    };
+    let run = product.run(Scenario::always(Answer::text("DONE")));
+    run.wait_for("finished");
+    std::fs::remove_dir_all(product.server.at("home/.claude/projects")).unwrap();
+    run.post("/messages", &json!({"text": "go on"})).expect(200);
+    let failed = second_end(&run, "failed");
+    assert_eq!(failure_of(&failed).0, "unknown_session", "{failed:#}");
+    assert_eq!(product.api.calls().len(), 1, "the model was not asked");
+    run.post("/retry", &json!({})).expect(200);
+    let finished = run.wait_for("finished");
+    assert_eq!(finished["attempts"].as_array().map(Vec::len), Some(3));
 }
