@@ -4,7 +4,7 @@ use std::thread;
 
 use crate::support::frames::{Frame, Frames, output_of};
 use crate::support::run::Run;
-use crate::support::server::{Server, Setup};
+use crate::support::server::Server;
 use crate::support::wait::until;
 
 const AGENTS: usize = 20;
@@ -29,11 +29,15 @@ fn script(server: &Server, n: usize) -> String {
 
 /// Half of them end while no server is there.
 fn group(n: usize) -> &'static str {
-    if n % 2 == 0 { "while-down" } else { "after" }
+    if n.is_multiple_of(2) {
+        "while-down"
+    } else {
+        "after"
+    }
 }
 
 fn exit_code(n: usize) -> usize {
-    if n % 5 == 0 { 0 } else { n + 10 }
+    if n.is_multiple_of(5) { 0 } else { n + 10 }
 }
 
 /// All that is left to read of a stream that breaks off.
@@ -46,7 +50,7 @@ fn to_the_end(mut frames: Frames, mut seen: Vec<Frame>) -> Vec<Frame> {
 
 #[test]
 fn twenty_agents_outlive_the_server_and_every_byte_is_told_once() {
-    let server = Setup::new().flag("--max-running", "20").start();
+    let server = Server::start();
     let runs: Vec<_> = (0..AGENTS)
         .map(|n| server.run_plain(&script(&server, n)))
         .collect();

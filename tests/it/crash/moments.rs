@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::support::held::Held;
 use crate::support::repo::Repo;
 use crate::support::run::Run;
 use crate::support::server::{Server, Setup, request};
-use crate::support::wait::until;
+use crate::support::wait::{PATIENCE, until};
 
 #[test]
 fn what_was_accepted_is_there_after_a_crash_right_after_the_answer() {
@@ -175,6 +176,37 @@ fn a_crash_in_the_middle_of_many_merges() {
     assert_eq!(server.repo.status(), "");
     for n in 1..=6 {
         assert_eq!(server.repo.read(&format!("work-{n}.txt")), format!("{n}\n"));
+    }
+}
+
+#[test]
+fn a_crash_right_after_the_base_has_moved_is_made_good_before_anything_else_lands() {
+    let server = Server::start();
+    let tip = server.repo.root().join(".git/refs/heads/master");
+    for round in 0..4 {
+        let before = server.repo.master();
+        let runs = ["one", "two"].map(|name| server.run(&format!("write {name}-{round} done")));
+        for run in &runs {
+            run.wait_for("finished");
+            run.prove();
+        }
+        thread::scope(|scope| {
+            let (client, path) = (server.client(), runs[0].path("/merge"));
+            scope.spawn(move || client.try_ask("POST", &path, &[], b""));
+            let begun = Instant::now();
+            while std::fs::read_to_string(&tip).unwrap().trim() == before {
+                assert!(begun.elapsed() < PATIENCE);
+            }
+            server.kill();
+        });
+        server.start_again();
+        runs[1].merge().expect(200);
+        runs[0].merge().expect(200);
+        assert_landed_once(&server.repo, &before, &runs);
+        assert_eq!(server.repo.landed_since(&before).len(), 2);
+        assert_eq!(server.repo.status(), "");
+        assert_eq!(server.repo.read(&format!("one-{round}")), "done\n");
+        assert_eq!(server.repo.read(&format!("two-{round}")), "done\n");
     }
 }
 

@@ -19,7 +19,7 @@ fn a_wanted_stub_has_a_whole_life() {
             .starts_with("STUB: ")
     );
     let head = detail["head"].as_str().unwrap();
-    assert_eq!(server.repo.parents(head), [before.clone()]);
+    assert_eq!(server.repo.parents(head), std::slice::from_ref(&before));
     assert_eq!(
         server.repo.git(&["diff", &before, head]),
         "",

@@ -48,6 +48,8 @@ impl Setup {
         let at = |name: &str| setup.at(name).display().to_string();
         let flags = [
             ("--port", "0".to_owned()),
+            // The default depends on the memory that the machine has left.
+            ("--max-running", "24".to_owned()),
             ("--db", at("runs.db")),
             ("--repo-root", at("repository")),
             ("--worktrees-root", at("worktrees")),
