@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::land::{Landed, MergeAsk, NotMerged};
 use super::slots::Slot;
@@ -39,8 +39,8 @@ pub(super) enum Ask {
         ask: MergeAsk,
         reply: oneshot::Sender<Result<Landed, NotMerged>>,
     },
-    /// Find out whether a landing that was interrupted has happened.
-    FinishMerge,
+    /// Find out whether a landing that was interrupted has happened. Its lane is held from before the first request.
+    FinishMerge { lane: OwnedMutexGuard<()> },
     /// Take away the worktree of a run that has landed.
     ClearPlace,
     /// Take it away.
@@ -161,7 +161,11 @@ impl Driver {
                 drop(reply.send(merged));
                 Ok(())
             }
-            Ask::FinishMerge => self.finish_merge().await,
+            Ask::FinishMerge { lane } => {
+                let finished = self.finish_merge().await;
+                drop(lane);
+                finished
+            }
             Ask::ClearPlace => self.clear_place().await,
             Ask::Abort { reply } => {
                 let aborted = self.abort().await;

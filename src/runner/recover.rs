@@ -112,7 +112,10 @@ impl Runner {
         let id = run.id;
         match &run.phase {
             Phase::Checking { .. } => self.send(id, Ask::Settle),
-            Phase::Merging { .. } => self.send(id, Ask::FinishMerge),
+            Phase::Merging { .. } => {
+                let lane = self.context().lane(&run.spec.base).lock_owned().await;
+                self.send(id, Ask::FinishMerge { lane });
+            }
             Phase::Aborting { .. } => self.send(id, Ask::FinishAbort),
             Phase::Preparing | Phase::Running => {
                 let Some(slot) = slot else {
