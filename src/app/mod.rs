@@ -3,6 +3,7 @@
 //! Each call looks at what was asked ([`create`], [`proof`], [`end`], [`workflows`]), asks the journal or the runner,
 //! and shows what came of it in the shapes of the API. A refusal ([`refused`]) has changed nothing.
 
+pub mod alone;
 pub mod create;
 pub mod doctor;
 pub mod end;

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::App;
+use super::alone::{Alone, alone_with};
 use crate::agent::claude::{self, locate::locate_at};
 use crate::config::{Config, Surroundings};
 use crate::dod::content::ContentStore;
@@ -47,6 +48,9 @@ pub enum StartError {
         /// Why.
         source: StoreError,
     },
+    /// Another server works on the database.
+    #[error("another server works on the database {}; stop it, or name another with --db", .0.display())]
+    InUse(PathBuf),
     /// Something else has the port.
     #[error("port {} of {} is taken: {source}; stop what has it, or name another with --port (0 takes a free one)", address.port(), address.ip())]
     PortTaken {
@@ -55,13 +59,10 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// Another server works with the same folder.
-    #[error("another server works with {}; stop it, or name another folder with --state-root and another database with --db", .0.display())]
-    InUse(PathBuf),
-    /// A folder cannot be written to.
-    #[error("the folder {} cannot be written to: {source}; {advice}", path.display())]
+    /// A folder, or a file that the service needs in it, cannot be written to.
+    #[error("{} cannot be written to: {source}; {advice}", path.display())]
     NotWritable {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
@@ -85,16 +86,18 @@ pub fn serve(config: Config, surroundings: &Surroundings) -> Result<(), StartErr
     let ended = runtime.block_on(serve_until_told(config, surroundings));
     // What is still at work (a wait for an agent, the deletion of trash) goes on at the next start.
     runtime.shutdown_timeout(Duration::from_millis(200));
-    ended
+    // Only now may another server begin.
+    ended.map(drop)
 }
 
-async fn serve_until_told(config: Config, around: &Surroundings) -> Result<(), StartError> {
+async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::new)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::new)?;
     let address = SocketAddr::new(config.bind, config.port);
     let origins = config.allowed_origins.clone();
     let max_running = config.max_running;
-    let context = Arc::new(open(config, around).await?);
+    let (context, alone) = open(config, around).await?;
+    let context = Arc::new(context);
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| StartError::PortTaken { address, source })?;
@@ -121,7 +124,10 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<(), S
     })
     .await;
     watchdog.abort();
-    served.map_err(|error| StartError::Failed(error.into()))
+    match served {
+        Ok(()) => Ok(alone),
+        Err(error) => Err(StartError::Failed(error.into())),
+    }
 }
 
 /// Says where the service is: a line on standard output for whoever started it, and a word to systemd.
@@ -159,7 +165,7 @@ async fn feed_watchdog(context: Arc<Context>) {
 }
 
 /// Opens everything that the service works with.
-async fn open(mut config: Config, around: &Surroundings) -> Result<Context, StartError> {
+async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alone), StartError> {
     let path = around.variable("PATH").unwrap_or_default();
     let program = git::Program::find(path.as_ref()).await?;
     let files = Files::below(config.state_root.clone());
@@ -182,8 +188,15 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         .canonicalize()
         .map_err(anyhow::Error::new)?;
     make(&files.uploads(), "name another with --state-root")?;
-    let lock = lock(&config.state_root)?;
     let content = ContentStore::open(files.evidence()).map_err(anyhow::Error::new)?;
+    let alone = alone_with(&config.db)
+        .await
+        .map_err(|source| StartError::NotWritable {
+            path: config.db.clone(),
+            source,
+            advice: "name another with --db",
+        })?
+        .ok_or_else(|| StartError::InUse(config.db.clone()))?;
     let store = Store::open(&config.db).map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
         source => StartError::Database {
@@ -197,7 +210,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
     })?;
     let claude = find_claude(&config.claude, path);
     let binary = std::env::current_exe().map_err(anyhow::Error::new)?;
-    Ok(Context::new(Parts {
+    let context = Context::new(Parts {
         config,
         base,
         journal,
@@ -207,23 +220,8 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<Context, Star
         binary,
         claude,
         environment: around.environment.clone(),
-        lock,
-    }))
-}
-
-/// Keeps every other server away from the same runs, as long as the file is open: also after a crash nothing is left
-/// to be removed.
-fn lock(state_root: &Path) -> Result<std::fs::File, StartError> {
-    use rustix::fs::{FlockOperation, flock};
-    let path = state_root.join("lock");
-    let file = std::fs::File::create(&path).map_err(|source| StartError::NotWritable {
-        path,
-        source,
-        advice: "name another with --state-root",
-    })?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| StartError::InUse(state_root.to_owned()))?;
-    Ok(file)
+    });
+    Ok((context, alone))
 }
 
 async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {

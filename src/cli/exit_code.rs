@@ -34,7 +34,7 @@ pub enum ExitCode {
     FolderNotWritable = 15,
     /// A setting in a flag, a variable or the file is wrong.
     ConfigWrong = 16,
-    /// Another server works with the same folder.
+    /// Another server works on the same database.
     InUse = 17,
 }
 
@@ -83,7 +83,7 @@ impl ExitCode {
             }
             ExitCode::PortTaken => "server start: the port is taken",
             ExitCode::FolderNotWritable => "server start: a folder cannot be written to",
-            ExitCode::InUse => "server start: another server works with the same folder",
+            ExitCode::InUse => "server start: another server works on the same database",
             ExitCode::ConfigWrong => "a setting in a flag, a variable or the file is wrong",
         }
     }

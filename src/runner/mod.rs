@@ -65,8 +65,6 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// Cancelled when the service stops: streams end, agents go on.
     pub closing: CancellationToken,
-    /// Held as long as the service lives: no other server works with the same files.
-    _lock: std::fs::File,
     /// One at a time for a base branch.
     lanes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -84,7 +82,6 @@ pub struct Parts {
     pub binary: PathBuf,
     pub claude: Result<claude::Program, String>,
     pub environment: BTreeMap<String, String>,
-    pub lock: std::fs::File,
 }
 
 impl Context {
@@ -101,7 +98,6 @@ impl Context {
             binary: parts.binary,
             claude: parts.claude,
             environment: parts.environment,
-            _lock: parts.lock,
             closing: CancellationToken::new(),
             lanes: Mutex::default(),
         }

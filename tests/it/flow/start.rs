@@ -91,6 +91,17 @@ fn a_database_that_is_none() {
 }
 
 #[test]
+fn a_database_that_another_server_works_on() {
+    let server = Setup::new().start();
+    let run = server.run("sleep 1000");
+    assert_refused(&server, 17, "another server works on the database");
+    assert_eq!(run.status(), "running");
+    server.kill();
+    server.start_again();
+    assert_eq!(run.status(), "running");
+}
+
+#[test]
 fn the_default_base_is_master_then_main_then_that_of_head() {
     for (branches, expected) in [
         (&["main", "master"][..], "master"),
