@@ -1,6 +1,6 @@
-//! May it merge? A pure question about facts, with a [`Permit`] or every [`Blocker`] for an answer.
+//! May it merge? A pure question about facts, with a `Permit` or every `Blocker` for an answer.
 //!
-//! The gate is never stored: it is asked again each time, from the facts as they are. Only [`ask`] makes a
+//! The gate is never stored: it is asked again each time, from the facts as they are. Only `ask` makes a
 //! permit, and landing consumes it, so that nothing lands that was not asked about.
 
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The service as its doors see it: what can be asked of it, and what it answers.
 //!
-//! Each call looks at what was asked ([`create`], [`proof`], [`end`], [`workflows`]), asks the journal or the runner,
-//! and shows what came of it in the shapes of the API. A refusal ([`refused`]) has changed nothing.
+//! Each call looks at what was asked (`create`, `proof`, `end`, `workflows`), asks the journal or the runner,
+//! and shows what came of it in the shapes of the API. A refusal (`refused`) has changed nothing.
 
 pub mod alone;
 pub mod create;

@@ -1,6 +1,6 @@
 //! The Definition of Done: what a run must show, what was shown, and whether it still speaks of the work as it is.
 //!
-//! Pure but for [`content`], which keeps the payloads of files.
+//! Pure but for `content`, which keeps the payloads of files.
 
 pub mod content;
 pub mod evidence;

@@ -1,8 +1,8 @@
-//! The door for programs: requests become calls of [`App`], its answers become JSON.
+//! The door for programs: requests become calls of `App`, its answers become JSON.
 //!
-//! No business here: what may be asked and what comes of it is decided behind [`App`]. A request passes, from
-//! the outside in: [`serve`] (connections and their limits), `finish` (ids, headers, problems written out), the
-//! catch for panics, [`guard`], and one of the `routes`. Absent: tokens, TLS, HTTP/2.
+//! No business here: what may be asked and what comes of it is decided behind `App`. A request passes, from
+//! the outside in: `serve` (connections and their limits), `finish` (ids, headers, problems written out), the
+//! catch for panics, `guard`, and one of the `routes`. Absent: tokens, TLS, HTTP/2.
 
 mod docs;
 mod finish;

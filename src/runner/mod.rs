@@ -1,8 +1,8 @@
 //! Who walks a run through its life.
 //!
-//! One task, its [`driver`], owns one run at a time: it makes the place, starts the agent, watches it, settles what it
+//! One task, its `driver`, owns one run at a time: it makes the place, starts the agent, watches it, settles what it
 //! left, lands it or takes it away. Others ask the driver by message. What a driver does it first records as an
-//! intent and then does in steps that can be done again, so that after a crash [`recover`] finds where each run was
+//! intent and then does in steps that can be done again, so that after a crash `recover` finds where each run was
 //! and the same driver goes on from there.
 //!
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).

@@ -1,7 +1,7 @@
 //! Errors as RFC 9457 has them: `application/problem+json`.
 //!
-//! A [`Problem`] is the only error that a handler answers with. On its way out it is an empty response that
-//! carries the problem aside; the outermost layer ([`super::finish`]) writes the body, because only there the
+//! A `Problem` is the only error that a handler answers with. On its way out it is an empty response that
+//! carries the problem aside; the outermost layer (`http::finish`) writes the body, because only there the
 //! request's id and path are known. What is behind an `internal` problem is logged there and never sent.
 
 mod code;
