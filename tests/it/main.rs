@@ -6,5 +6,6 @@ mod crash;
 mod flow;
 mod git;
 mod http;
+mod migrations;
 mod process;
 mod support;
