@@ -73,7 +73,8 @@ fn last_word(activity: &Value) -> String {
         let reasons: Vec<String> = reasons
             .iter()
             .map(|field| words(activity, field))
-            .filter(|reason| !reason.is_empty())
+            // Claude Code calls a failed call of its API a `success` of its own.
+            .filter(|reason| !reason.is_empty() && reason != "success")
             .collect();
         if !reasons.is_empty() {
             told += &format!(" ({})", escape_line(&reasons.join(", ")));
@@ -156,7 +157,7 @@ mod tests {
                 Some("= done, 3 turns, 10 tokens in, 2 out, $0.0123"),
             ),
             (
-                json!({"type": "final", "success": false, "terminal_reason": "api_error", "api_error_status": 500, "text": "API Error"}),
+                json!({"type": "final", "success": false, "subtype": "success", "terminal_reason": "api_error", "api_error_status": 500, "text": "API Error"}),
                 Some("= failed (api_error, 500) API Error"),
             ),
             (json!({"type": "of a later version"}), None),

@@ -160,7 +160,7 @@ fn the_command_line_says_why_a_run_failed() {
         &shown,
         &[
             "! the model's API answered 500; again in ",
-            "= failed (api_error, success, 500) ",
+            "= failed (api_error, 500) ",
             "failed",
             "error: the run is failed: the API answered 500: ",
             "(api_error)",
