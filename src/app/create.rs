@@ -14,7 +14,7 @@ use crate::run::event::AttemptKind;
 use crate::run::{
     AgentKind, AttemptId, Command, Event, ItemId, Limits, Run, RunId, Spec, Status, StubReason,
 };
-use crate::shape::request::{NewRun, NewWorkflow};
+use crate::shape::request::{NewRun, NewWorkflow, is_blank};
 use crate::shape::view::Accepted;
 use crate::store::idempotency;
 use crate::worktree::Place;
@@ -81,7 +81,7 @@ impl App {
     /// The run's state does not allow it, or the agent has no session.
     pub async fn message(&self, run: &str, text: String) -> Result<Created, Refused> {
         let id = self.run_id(run)?;
-        if text.trim().is_empty() || text.len() > PROMPT_MAX {
+        if is_blank(&text) || text.len() > PROMPT_MAX {
             return Err(Refused::Invalid(vec![FieldProblem::new(
                 "/text",
                 "must be 1 byte to 1 MiB of text",

@@ -3,10 +3,10 @@
 use super::App;
 use super::refused::{FieldProblem, Refused};
 use crate::runner::{Landed, MergeAsk, NotAborted, NotMerged, NotRestored};
-use crate::shape::request::MergeRequest;
+use crate::shape::request::{MergeRequest, is_blank};
 use crate::shape::view::{MergedView, RunView};
 
-/// The longest message of a merge, in bytes.
+/// The longest message of a merge, in characters.
 const MESSAGE_MAX: usize = 64 * 1024;
 
 impl App {
@@ -17,11 +17,13 @@ impl App {
     pub async fn merge(&self, run: &str, request: MergeRequest) -> Result<MergedView, Refused> {
         let run = self.load(self.run_id(run)?)?;
         if let Some(message) = &request.message
-            && (message.trim().is_empty() || message.len() > MESSAGE_MAX || message.contains('\0'))
+            && (is_blank(message)
+                || message.chars().count() > MESSAGE_MAX
+                || message.contains('\0'))
         {
             return Err(Refused::Invalid(vec![FieldProblem::new(
                 "/message",
-                "must be 1 byte to 64 KiB of text",
+                "must be 1 to 65536 characters, not only spaces, none of them 0",
             )]));
         }
         let ask = MergeAsk {

@@ -1,8 +1,7 @@
 //! The fields of a request for a run, each looked at by itself.
 
 use super::refused::FieldProblem;
-use super::workflows::bad_limits;
-use crate::agent::forbidden_env;
+use super::workflows::{ENTRIES_MAX, bad_env, bad_limits};
 use crate::run::AgentKind;
 use crate::shape::request::{NewRun, NewWorkflow};
 
@@ -10,8 +9,6 @@ use crate::shape::request::{NewRun, NewWorkflow};
 const NAME_MAX: usize = 200;
 /// The longest prompt, in bytes.
 pub(super) const PROMPT_MAX: usize = 1024 * 1024;
-/// The most labels and variables.
-const ENTRIES_MAX: usize = 64;
 
 /// What the built-in workflows cannot do without.
 pub(super) fn lacking(workflow: &str, request: &NewRun) -> Option<FieldProblem> {
@@ -82,16 +79,7 @@ pub(super) fn bad_fields(
         ));
     }
     bad.extend(bad_limits(&request.limits, Some(agent)));
-    for (name, value) in &request.env {
-        if let Some(why) = forbidden_env(name) {
-            bad.push(FieldProblem::new(format!("/env/{}", pointed(name)), why));
-        } else if value.contains('\0') || value.len() > PROMPT_MAX / 8 {
-            bad.push(FieldProblem::new(
-                format!("/env/{}", pointed(name)),
-                "the value must be at most 128 KiB, with no byte 0",
-            ));
-        }
-    }
+    bad.extend(bad_env(&request.env));
     for (name, value) in &request.labels {
         if name.is_empty() || name.chars().count() > NAME_MAX || value.chars().count() > NAME_MAX {
             bad.push(FieldProblem::new(
@@ -100,18 +88,16 @@ pub(super) fn bad_fields(
             ));
         }
     }
-    for (field, entries) in [("env", request.env.len()), ("labels", request.labels.len())] {
-        if entries > ENTRIES_MAX {
-            bad.push(FieldProblem::new(
-                format!("/{field}"),
-                format!("at most {ENTRIES_MAX} entries"),
-            ));
-        }
+    if request.labels.len() > ENTRIES_MAX {
+        bad.push(FieldProblem::new(
+            "/labels",
+            format!("at most {ENTRIES_MAX} entries"),
+        ));
     }
     bad
 }
 
 /// A key as a part of a JSON pointer (RFC 6901).
-fn pointed(key: &str) -> String {
+pub(super) fn pointed(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }

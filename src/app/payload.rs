@@ -15,7 +15,7 @@ use super::refused::{FieldProblem, Refused};
 use crate::dod::content::{Stored, sha256_hex};
 use crate::dod::{EvidenceKind, Payload};
 use crate::run::Run;
-use crate::shape::request::{NewEvidence, Upload};
+use crate::shape::request::{NewEvidence, Upload, is_blank};
 
 /// The longest words that are evidence, in bytes.
 const TEXT_MAX: usize = 1024 * 1024;
@@ -41,7 +41,7 @@ impl App {
             upload,
         ) {
             (EvidenceKind::Text, Some(text), ..) => {
-                if text.trim().is_empty() || text.len() > TEXT_MAX {
+                if is_blank(&text) || text.len() > TEXT_MAX {
                     return bad("/payload_text", "must be 1 byte to 1 MiB of text");
                 }
                 let stored = of_bytes(text.as_bytes());

@@ -1,6 +1,9 @@
 //! Workflows: a prompt template and a Definition of Done, by name. Two are built in; what is stored goes before them.
 
+use std::collections::BTreeMap;
+
 use super::App;
+use super::fields::pointed;
 use super::prompt::check_template;
 use super::refused::{FieldProblem, Refused};
 use crate::agent::forbidden_env;
@@ -9,6 +12,11 @@ use crate::run::{AgentKind, Limits};
 use crate::shape::request::NewWorkflow;
 use crate::shape::view::WorkflowView;
 use crate::store::workflows;
+
+/// The most variables of an agent, and the most labels.
+pub(super) const ENTRIES_MAX: usize = 64;
+/// The longest value of a variable, in bytes: as long as Linux lets one argument be.
+const VALUE_MAX: usize = 128 * 1024;
 
 /// The names of the built-in workflows.
 pub const BUILT_IN: [&str; 2] = ["auto", "prompt"];
@@ -192,11 +200,7 @@ fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused
             "the agent `command` needs a program and its arguments",
         ));
     }
-    for name in workflow.env.keys() {
-        if let Some(why) = forbidden_env(name) {
-            bad.push(FieldProblem::new(format!("/env/{name}"), why));
-        }
-    }
+    bad.extend(bad_env(&workflow.env));
     bad.extend(bad_limits(&workflow.limits, workflow.agent));
     if bad.is_empty() {
         Ok(workflow)
@@ -205,26 +209,63 @@ fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused
     }
 }
 
+/// The variables that an agent cannot be given.
+pub(super) fn bad_env(env: &BTreeMap<String, String>) -> Vec<FieldProblem> {
+    let mut bad = Vec::new();
+    for (name, value) in env {
+        let pointer = format!("/env/{}", pointed(name));
+        if let Some(why) = forbidden_env(name) {
+            bad.push(FieldProblem::new(pointer, why));
+        } else if value.contains('\0') || value.len() > VALUE_MAX {
+            bad.push(FieldProblem::new(
+                pointer,
+                "the value must be at most 128 KiB, with no byte 0",
+            ));
+        }
+    }
+    if env.len() > ENTRIES_MAX {
+        bad.push(FieldProblem::new(
+            "/env",
+            format!("at most {ENTRIES_MAX} entries"),
+        ));
+    }
+    bad
+}
+
 /// The limits that cannot be held. An agent that tells neither cost nor turns cannot be held to them, and a limit
 /// that does nothing is not taken.
 pub(super) fn bad_limits(limits: &Limits, agent: Option<AgentKind>) -> Vec<FieldProblem> {
     let mut bad = Vec::new();
-    let zero = [
-        ("timeout_s", limits.timeout_s == Some(0)),
-        ("idle_timeout_s", limits.idle_timeout_s == Some(0)),
-        ("max_turns", limits.max_turns == Some(0)),
-        ("max_output_bytes", limits.max_output_bytes == Some(0)),
+    let whole = [
+        ("timeout_s", limits.timeout_s, Limits::SECONDS_MAX),
+        ("idle_timeout_s", limits.idle_timeout_s, Limits::SECONDS_MAX),
         (
-            "max_cost_usd",
-            limits
-                .max_cost_usd
-                .is_some_and(|usd| !(usd > 0.0 && usd.is_finite())),
+            "max_turns",
+            limits.max_turns.map(u64::from),
+            Limits::COUNT_MAX.into(),
+        ),
+        (
+            "max_output_bytes",
+            limits.max_output_bytes,
+            Limits::OUTPUT_MAX,
         ),
     ];
-    for (field, _) in zero.into_iter().filter(|(_, is_zero)| *is_zero) {
+    for (field, asked, most) in whole {
+        if asked.is_some_and(|asked| !(1..=most).contains(&asked)) {
+            bad.push(FieldProblem::new(
+                format!("/limits/{field}"),
+                format!("must be from 1 to {most}"),
+            ));
+        }
+    }
+    let most = f64::from(Limits::COUNT_MAX);
+    if limits
+        .max_cost_usd
+        .is_some_and(|usd| !(usd > 0.0 && usd <= most))
+    {
         bad.push(FieldProblem::new(
-            format!("/limits/{field}"),
-            "must be more than 0",
+            "/limits/max_cost_usd",
+            format!("must be more than 0 and at most {most}"),
         ));
     }
     if agent == Some(AgentKind::Command) {

@@ -63,15 +63,18 @@ impl Validator {
 #[serde(deny_unknown_fields)]
 pub struct ItemSpec {
     /// Its name within the run: letters, digits, `-`, `_`, `.`; at most 64.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     pub key: String,
     /// What it asks for, in one line; the key if it is absent.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub title: String,
     /// Whether the gate stays shut without it.
     #[serde(default = "yes")]
     pub required: bool,
     /// Which kinds of evidence fit.
     #[serde(default = "every_kind")]
+    #[schema(min_items = 1)]
     pub accepts: Vec<EvidenceKind>,
     /// Who accepts its evidence.
     #[serde(default)]

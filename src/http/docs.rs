@@ -8,6 +8,9 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::{
     ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
 };
@@ -58,6 +61,11 @@ static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
             &mut item.delete,
         ];
         for operation in operations.into_iter().flatten() {
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    left_out_if_absent(parameter);
+                }
+            }
             for status in OF_THE_LAYERS {
                 let responses = &mut operation.responses.responses;
                 responses
@@ -89,6 +97,39 @@ fn open_what_is_flattened(schemas: &mut BTreeMap<String, RefOr<Schema>>) {
             all.items.iter_mut().for_each(open);
         }
     }
+}
+
+/// In an address and in a header nothing is `null`: what is absent is left out. An empty parameter of a query is as
+/// good as none, as forms send it.
+fn left_out_if_absent(parameter: &mut Parameter) {
+    match &mut parameter.schema {
+        Some(RefOr::T(Schema::Object(object))) => without_null(&mut object.schema_type),
+        Some(RefOr::T(Schema::Array(array))) => without_null(&mut array.schema_type),
+        Some(RefOr::T(Schema::OneOf(one))) => {
+            one.items.retain(|item| !is_null(item));
+            if let [only] = one.items.as_slice() {
+                parameter.schema = Some(only.clone());
+            }
+        }
+        _ => {}
+    }
+    if parameter.parameter_in == ParameterIn::Query {
+        let empty = Extensions::from_iter([("allowEmptyValue", true)]);
+        parameter.extensions.get_or_insert_default().merge(empty);
+    }
+}
+
+fn without_null(schema_type: &mut SchemaType) {
+    if let SchemaType::Array(types) = schema_type {
+        types.retain(|one| *one != Type::Null);
+        if let [only] = types.as_slice() {
+            *schema_type = SchemaType::Type(only.clone());
+        }
+    }
+}
+
+fn is_null(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
 }
 
 /// The OpenAPI document of this door.

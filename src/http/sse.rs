@@ -9,15 +9,30 @@ use axum::response::Response;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use utoipa::ToSchema;
 
 use super::serve::Stopping;
-use crate::journal::Frame;
+use crate::journal::{Frame, FrameName};
 
 /// How often a comment is sent, so that both sides notice a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Tells the client how soon to come back when the connection ends.
 const RETRY: &[u8] = b"retry: 1000\n\n";
+
+/// The fields of a frame.
+#[derive(Debug, ToSchema)]
+#[schema(as = Frame)]
+#[expect(dead_code, reason = "the shape, for the OpenAPI document")]
+pub struct FrameShape {
+    /// The cursor that resumes after this frame.
+    #[schema(pattern = "^[0-9]+-[0-9]+$")]
+    id: String,
+    /// What it is.
+    event: FrameName,
+    /// One line of JSON.
+    data: String,
+}
 
 /// A frame as it is sent.
 #[must_use]

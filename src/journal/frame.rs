@@ -3,7 +3,8 @@
 use super::cursor::Cursor;
 
 /// The names of frames: a closed list, so that no name can ever carry a line break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "docs/api.md says when each is sent")]
 pub enum FrameName {
     Connected,

@@ -33,18 +33,30 @@ impl AgentKind {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Wall-clock seconds of one attempt.
+    #[schema(minimum = 1, maximum = 3_155_760_000_u64)]
     pub timeout_s: Option<u64>,
     /// Seconds without a byte of output.
+    #[schema(minimum = 1, maximum = 3_155_760_000_u64)]
     pub idle_timeout_s: Option<u64>,
     /// US dollars, as the agent counts them.
+    #[schema(exclusive_minimum = 0, maximum = 1_000_000_000)]
     pub max_cost_usd: Option<f64>,
     /// Turns of the agent with its model.
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
     pub max_turns: Option<u32>,
     /// Bytes of output of one attempt.
+    #[schema(minimum = 1, maximum = 1_125_899_906_842_624_u64)]
     pub max_output_bytes: Option<u64>,
 }
 
 impl Limits {
+    /// The most seconds of a limit: a hundred years, beyond which clocks do not count.
+    pub const SECONDS_MAX: u64 = 3_155_760_000;
+    /// The most dollars and the most turns.
+    pub const COUNT_MAX: u32 = 1_000_000_000;
+    /// The most bytes of output: 1 PiB.
+    pub const OUTPUT_MAX: u64 = 1 << 50;
+
     /// These limits, with those of `fallback` where there is none.
     #[must_use]
     pub fn or(&self, fallback: &Limits) -> Limits {

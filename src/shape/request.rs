@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::dod::{Author, ItemSpec};
+use crate::dod::{Author, EvidenceKind, ItemSpec};
 use crate::run::Status;
 use crate::run::{AgentKind, AgentSettings, Limits};
 
@@ -19,15 +20,31 @@ pub struct NewRun {
     pub mode: String,
     /// The issue to carry out.
     #[serde(default)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     pub issue_id: Option<String>,
     /// The card to carry out.
     #[serde(default)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     pub card_id: Option<String>,
     /// The board's application that the card belongs to.
     #[serde(default)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     pub kanban_app: Option<String>,
-    /// What to do, in words. Needed by `prompt`.
+    /// What to do, in words; at most 1 MiB. Needed by `prompt`.
     #[serde(default)]
+    #[schema(max_length = 1_048_576, pattern = r"^[^\u0000]*$")]
     pub prompt: Option<String>,
     /// The workflow, if it is another one than `mode` names.
     #[serde(default)]
@@ -37,25 +54,70 @@ pub struct NewRun {
     pub agent: Option<AgentKind>,
     /// The model, as the agent names it.
     #[serde(default)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     pub model: Option<String>,
     /// The branch to start from and to land on, if it is another one than the server's.
     #[serde(default)]
     pub base: Option<String>,
     /// More items for the Definition of Done; one with a known key takes its place.
     #[serde(default)]
+    #[schema(max_items = 100)]
     pub dod: Vec<ItemSpec>,
     /// Limits, where they are others than the workflow's.
     #[serde(default)]
     pub limits: Limits,
     /// More environment for the agent.
     #[serde(default)]
+    #[schema(schema_with = variables)]
     pub env: BTreeMap<String, String>,
     /// Your own words for this run.
     #[serde(default)]
+    #[schema(schema_with = labels)]
     pub labels: BTreeMap<String, String>,
     /// Whether another live run for the same card or issue is all right.
     #[serde(default)]
     pub allow_parallel: bool,
+}
+
+/// Variables of an agent; some more names are refused in words.
+fn variables() -> Object {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[A-Za-z_][A-Za-z0-9_]*$"));
+    let value = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(128 * 1024))
+        .pattern(Some(r"^[^\u0000]*$"));
+    ObjectBuilder::new()
+        .property_names(Some(name))
+        .additional_properties(Some(value))
+        .max_properties(Some(64))
+        .description(Some("More environment for the agent."))
+        .into()
+}
+
+fn labels() -> Object {
+    let text = || {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .max_length(Some(200))
+    };
+    ObjectBuilder::new()
+        .property_names(Some(text().min_length(Some(1))))
+        .additional_properties(Some(text()))
+        .max_properties(Some(64))
+        .description(Some("Your own words for this run."))
+        .into()
+}
+
+/// Whether nobody can read anything in this: nothing, spaces, control characters.
+#[must_use]
+pub fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c.is_whitespace() || c.is_control())
 }
 
 /// Evidence, in words or by its path or address: exactly one payload.
@@ -70,6 +132,7 @@ pub struct NewEvidence {
     pub item_key: Option<String>,
     /// `text`, `file` or `url`; must fit the payload. Derived from it if absent.
     #[serde(default)]
+    #[schema(value_type = Option<EvidenceKind>)]
     pub kind: Option<String>,
     /// A regular file inside the worktree, absolute or from the worktree's root.
     #[serde(default)]
@@ -120,7 +183,12 @@ pub struct PageRequest {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MergeRequest {
-    /// The first lines of the merge commit's message, if they are to be others than ours.
+    /// The first lines of the merge commit's message, if they are to be others than ours; not blank.
+    #[schema(
+        min_length = 1,
+        max_length = 65_536,
+        pattern = r"^[^\u0000]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000]*$"
+    )]
     pub message: Option<String>,
     /// Only say whether it would merge.
     pub dry_run: bool,
@@ -137,6 +205,7 @@ pub struct NewWorkflow {
     pub prompt_template: String,
     /// The items of its Definition of Done.
     #[serde(default)]
+    #[schema(max_items = 100)]
     pub dod: Vec<ItemSpec>,
     /// Its agent.
     #[serde(default)]
@@ -149,6 +218,7 @@ pub struct NewWorkflow {
     pub limits: Limits,
     /// More environment for the agent.
     #[serde(default)]
+    #[schema(schema_with = variables)]
     pub env: BTreeMap<String, String>,
     /// How the agent is started.
     #[serde(default)]

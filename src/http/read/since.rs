@@ -1,9 +1,29 @@
 //! `since`: a moment as RFC 3339, as unix seconds, or as an age before now.
 
 use jiff::{SignedDuration, Timestamp};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// What is expected, for the client that wrote something else.
 const EXPECTED: &str = "write RFC 3339 (`2026-11-23T08:00:00Z`), unix seconds, or an age: a number and one of `s`, `m`, `h`, `d`, `w` (`24h`)";
+
+/// The shape of the text, for the OpenAPI document. The digits end before the beginning and the end of time do.
+#[derive(Debug)]
+pub enum Moment {}
+
+impl ToSchema for Moment {}
+
+impl PartialSchema for Moment {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        let number = text().pattern(Some(
+            "^([0-9]{1,11}s?|[0-9]{1,9}m|[0-9]{1,8}h|[0-9]{1,6}d|[0-9]{1,5}w)$",
+        ));
+        AnyOfBuilder::new().item(time).item(number).into()
+    }
+}
 
 /// The moment that the text means, if it is read at `now`.
 ///

@@ -28,16 +28,21 @@ const MAX_FILE_NAME: usize = 255;
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Evidence that comes with its file.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the shape, for the OpenAPI document")]
 pub struct EvidenceForm {
     /// The item, by its id.
+    #[schema(nullable = false)]
     item_id: Option<String>,
     /// The item, by its key; an unknown key makes an item that is not required.
+    #[schema(nullable = false)]
     item_key: Option<String>,
     /// `file`, if it is there.
+    #[schema(nullable = false)]
     kind: Option<EvidenceKind>,
     /// Who brings it; `operator` if absent.
+    #[schema(nullable = false)]
     author: Option<Author>,
     /// The file.
     #[schema(value_type = String, format = Binary)]

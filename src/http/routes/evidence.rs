@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::carry_out;
 use crate::app::FieldProblem;
-use crate::app::request::NewEvidence;
+use crate::app::request::{NewEvidence, is_blank};
 use crate::app::view::{EvidenceView, ItemView};
 use crate::http::Door;
 use crate::http::docs::Answers;
@@ -33,8 +33,12 @@ pub struct EvidenceList {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewValidation {
-    /// Their name: 1 to 200 characters, not blank.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    /// Their name: 1 to 200 characters, not blank, none of them a control character.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     validated_by: String,
 }
 
@@ -42,11 +46,19 @@ pub struct NewValidation {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRejection {
-    /// Their name: 1 to 200 characters, not blank.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    /// Their name: 1 to 200 characters, not blank, none of them a control character.
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     validated_by: String,
     /// What is missing: 1 to 4000 characters, not blank.
-    #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+    #[schema(
+        min_length = 1,
+        max_length = 4000,
+        pattern = r"[^\s\u0000-\u001f\u007f-\u009f]"
+    )]
     reason: String,
 }
 
@@ -202,7 +214,7 @@ impl Judged {
 fn words(fields: &[(&str, &str, usize)]) -> Result<(), Problem> {
     let bad: Vec<_> = fields
         .iter()
-        .filter(|(_, text, most)| text.trim().is_empty() || text.chars().count() > *most)
+        .filter(|(_, text, most)| is_blank(text) || text.chars().count() > *most)
         .map(|(at, _, most)| {
             FieldProblem::new(
                 *at,

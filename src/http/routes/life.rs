@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{accepted, carry_out};
-use crate::app::request::MergeRequest;
+use crate::app::request::{MergeRequest, is_blank};
 use crate::app::view::{Accepted, MergedView, RunView};
 use crate::http::Door;
 use crate::http::docs::Answers;
@@ -23,7 +23,11 @@ const MAX_MESSAGE: usize = 1024 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
     /// The words; not blank, at most 1 MiB.
-    #[schema(min_length = 1, max_length = 1_048_576, pattern = r"\S")]
+    #[schema(
+        min_length = 1,
+        max_length = 1_048_576,
+        pattern = r"[^\s\u0000-\u001f\u007f-\u009f]"
+    )]
     text: String,
 }
 
@@ -108,7 +112,7 @@ pub async fn message(
     Segments(run): Segments<String>,
     JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response, Problem> {
-    if message.text.trim().is_empty() || message.text.len() > MAX_MESSAGE {
+    if is_blank(&message.text) || message.text.len() > MAX_MESSAGE {
         let detail = format!("write 1 to {MAX_MESSAGE} bytes, not only spaces");
         return Err(Problem::field("/text", detail));
     }

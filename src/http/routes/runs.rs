@@ -12,6 +12,7 @@ use crate::app::{DiffFormat, DiffView};
 use crate::http::Door;
 use crate::http::docs::Answers;
 use crate::http::problem::Problem;
+use crate::http::read::since::Moment;
 use crate::http::read::{JsonBody, Query, Segments, idempotency};
 use crate::run::Status;
 
@@ -47,7 +48,7 @@ pub async fn create(
     params(
         ("status" = Option<Vec<Status>>, Query, description = "Of these statuses; may repeat or be a comma list"),
         ("app" = Option<String>, Query, max_length = 512, description = "Of this `kanban_app`"),
-        ("since" = Option<String>, Query, max_length = 512,
+        ("since" = inline(Option<Moment>), Query,
             description = "Made at or after: RFC 3339, unix seconds, or an age (`24h`, `7d`)"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many; 50 if absent"),
         ("cursor" = Option<String>, Query, max_length = 512, description = "The `next_cursor` of the page before"),

@@ -1,6 +1,7 @@
 //! What goes on, as it goes on: events of one run, of all runs, and the agent's raw output.
 
 use std::convert::Infallible;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -14,8 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::http::docs::Answers;
 use crate::http::problem::{Code, Problem};
+use crate::http::read::since::Moment;
 use crate::http::read::{Query, Segments};
 use crate::http::serve::Stopping;
+use crate::http::sse::FrameShape;
 use crate::http::{Door, sse};
 use crate::journal::Cursor;
 use crate::run::Status;
@@ -28,12 +31,12 @@ const X_OUTPUT_OFFSET: HeaderName = HeaderName::from_static("x-output-offset");
     get, path = "/api/runs/{id}/sse", tag = "streams", operation_id = "follow_run",
     params(
         ("id" = String, Path, description = "The run's id, or 6 or more characters that begin it"),
-        ("after" = Option<String>, Query, pattern = "^[0-9]+(-[0-9]+)?$",
+        ("after" = Option<String>, Query, pattern = "^[0-9]{1,18}(-[0-9]{1,18})?$",
             description = "The id of the last frame that was seen; `0` replays all"),
-        ("last-event-id" = Option<String>, Header, pattern = "^[0-9]+(-[0-9]+)?$",
+        ("last-event-id" = Option<String>, Header, pattern = "^[0-9]{1,18}(-[0-9]{1,18})?$",
             description = "The same, as browsers send it; wins over `after`"),
     ),
-    responses((status = 200, content_type = "text/event-stream", body = String, description = "Frames, for as long as there are any"),
+    responses((status = 200, content_type = "text/event-stream", body = FrameShape, description = "Frames like this one, for as long as there are any"),
         Answers<404>, Answers<409>, Answers<422>),
 )]
 pub async fn run(
@@ -57,14 +60,14 @@ pub async fn run(
     params(
         ("status" = Option<Vec<Status>>, Query, description = "Of these statuses; may repeat or be a comma list"),
         ("app" = Option<String>, Query, max_length = 512, description = "Of this `kanban_app`"),
-        ("since" = Option<String>, Query, max_length = 512,
+        ("since" = inline(Option<Moment>), Query,
             description = "Made at or after: RFC 3339, unix seconds, or an age (`24h`, `7d`)"),
-        ("after" = Option<String>, Query, pattern = "^[0-9]+(-[0-9]+)?$",
+        ("after" = Option<String>, Query, pattern = "^[0-9]{1,18}(-[0-9]{1,18})?$",
             description = "The id of the last frame that was seen; `0` replays all"),
-        ("last-event-id" = Option<String>, Header, pattern = "^[0-9]+(-[0-9]+)?$",
+        ("last-event-id" = Option<String>, Header, pattern = "^[0-9]{1,18}(-[0-9]{1,18})?$",
             description = "The same, as browsers send it; wins over `after`"),
     ),
-    responses((status = 200, content_type = "text/event-stream", body = String, description = "Frames, for as long as there are any"),
+    responses((status = 200, content_type = "text/event-stream", body = FrameShape, description = "Frames like this one, for as long as there are any"),
         Answers<422>),
 )]
 pub async fn all(
@@ -86,7 +89,7 @@ pub async fn all(
     get, path = "/api/runs/{id}/output", tag = "streams", operation_id = "run_output",
     params(
         ("id" = String, Path, description = "The run's id, or 6 or more characters that begin it"),
-        ("after" = Option<u64>, Query, description = "From this byte on; 0 if absent"),
+        ("after" = Option<i64>, Query, minimum = 0, description = "From this byte on; 0 if absent"),
         ("follow" = Option<bool>, Query, description = "Whether to wait for more until the run is at rest; no if absent"),
     ),
     responses((status = 200, content_type = "application/octet-stream", description = "Raw bytes",
@@ -99,10 +102,10 @@ pub async fn output(
     Segments(run): Segments<String>,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let after = query.one("after", "a number of bytes");
+    let after = query.one::<Offset>("after", "a number of bytes");
     let follow = query.one("follow", "`true` or `false`").unwrap_or(false);
     query.finish()?;
-    let after = after.unwrap_or(0);
+    let after = after.map_or(0, |Offset(bytes)| bytes);
     let place = door.stream_place()?;
     let pieces = door.app.output(&run, after, follow).await?;
     let mut response = Response::new(body(pieces, place, told(stopping)));
@@ -114,6 +117,18 @@ pub async fn output(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_OUTPUT_OFFSET, HeaderValue::from(after));
     Ok(response)
+}
+
+/// A place in a file: no file is longer than the largest signed number.
+struct Offset(u64);
+
+impl FromStr for Offset {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let signed = text.parse::<i64>().map_err(|_| ())?;
+        u64::try_from(signed).map(Offset).map_err(|_| ())
+    }
 }
 
 /// The pieces as a body that ends with them, or when the service stops.

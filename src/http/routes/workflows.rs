@@ -35,7 +35,8 @@ pub async fn list(State(door): State<Door>, query: Query) -> Result<Json<Workflo
 /// One workflow
 #[utoipa::path(
     get, path = "/api/workflows/{name}", tag = "workflows", operation_id = "show_workflow",
-    params(("name" = String, Path, description = "Its name: what a run calls `mode`")),
+    params(("name" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$",
+        description = "Its name: what a run calls `mode`")),
     responses((status = 200, body = WorkflowView, description = "The workflow"), Answers<404>, Answers<422>),
 )]
 pub async fn one(
@@ -52,7 +53,8 @@ pub async fn one(
 /// Runs that there are already keep what they were made with.
 #[utoipa::path(
     put, path = "/api/workflows/{name}", tag = "workflows", operation_id = "put_workflow",
-    params(("name" = String, Path, description = "Its name: what a run calls `mode`")),
+    params(("name" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$",
+        description = "Its name: what a run calls `mode`")),
     request_body = NewWorkflow,
     responses(
         (status = 200, body = WorkflowView, description = "It was changed"),
@@ -80,7 +82,8 @@ pub async fn put(
 /// A built-in one that was changed becomes again what it was.
 #[utoipa::path(
     delete, path = "/api/workflows/{name}", tag = "workflows", operation_id = "delete_workflow",
-    params(("name" = String, Path, description = "Its name: what a run calls `mode`")),
+    params(("name" = String, Path, min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$",
+        description = "Its name: what a run calls `mode`")),
     responses((status = 204, description = "It is gone"), Answers<404>, Answers<409>, Answers<422>),
 )]
 pub async fn delete(
