@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use super::{MODEL, Product};
+use super::{MODEL, Product, events, of_type, replayed};
 use crate::support::mock_api::{Answer, Scenario};
 use crate::support::run::Run;
 
@@ -64,14 +64,43 @@ fn a_workflow_decides_what_the_agent_gets_and_runs() {
     assert!(!seen.contains("OF_THE_SERVICE"), "{seen}");
     assert!(!ran.exists(), "the repository's hook ran");
 
-    let prompt = server.get("/api/workflows/prompt").expect(200);
-    let workflow = json!({
-        "prompt_template": prompt["prompt_template"],
-        "settings": {"hooks": "inherit", "pass_env": ["OF_THE_SERVICE"]},
-    });
-    let put = server.put("/api/workflows/open", &workflow);
-    assert!(put.status < 300, "{}", String::from_utf8_lossy(&put.bytes));
+    let settings = json!({"hooks": "inherit", "pass_env": ["OF_THE_SERVICE"]});
+    put_workflow(&product, "open", &settings);
     let seen = run_with(&json!({"mode": "open"}));
     assert!(seen.contains("OF_THE_SERVICE=its own"), "{seen}");
     assert!(ran.exists(), "the repository's hook did not run");
+}
+
+#[test]
+fn what_an_agent_is_not_permitted_is_seen_and_not_done() {
+    let Some(product) = Product::start() else {
+        return;
+    };
+    put_workflow(&product, "careful", &json!({"permission_mode": "default"}));
+    let mark = product
+        .api
+        .mark(Scenario::edits_a_file_and_runs_a_command());
+    let body = json!({"mode": "careful", "prompt": mark, "model": MODEL});
+    let created = product.server.create(&body).expect(201);
+    let run = Run::of(&product.server, &created);
+    let finished = run.wait_for("finished");
+    assert_eq!(
+        finished["head"], finished["base_commit"],
+        "nothing was written"
+    );
+    let events = events(&replayed(&run, &product.server, "finished"));
+    let ends = of_type(&events, "tool_end");
+    assert_eq!(ends[0]["is_error"], true, "{ends:#?}");
+    assert!(!of_type(&events, "notice").is_empty(), "{events:#?}");
+}
+
+/// A workflow whose template is that of `prompt`.
+#[track_caller]
+fn put_workflow(product: &Product, name: &str, settings: &Value) {
+    let prompt = product.server.get("/api/workflows/prompt").expect(200);
+    let workflow = json!({"prompt_template": prompt["prompt_template"], "settings": settings});
+    let put = product
+        .server
+        .put(&format!("/api/workflows/{name}"), &workflow);
+    assert!(put.status < 300, "{}", String::from_utf8_lossy(&put.bytes));
 }
