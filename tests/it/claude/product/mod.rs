@@ -1,6 +1,7 @@
 //! The real Claude Code through the whole product: the real binary, real git, a real SQLite; the model's API alone is
 //! faked. What the agent itself does in each case is tested beside this; here it is what the service makes of it.
 
+mod command_line;
 mod endings;
 mod given;
 mod killed;
