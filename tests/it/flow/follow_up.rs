@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fake_agent::prompt;
+use crate::support::frames::output_of;
 use crate::support::run::Run;
 use crate::support::server::Server;
 
@@ -44,6 +45,14 @@ fn a_message_goes_on_in_the_same_session_and_worktree() {
     assert_eq!(server.repo.file(head, "two.txt").unwrap(), "1\n");
     assert_eq!(ended["dod_items"][0]["evidence"][0]["stale"], true);
     assert_eq!(ended["usage"]["input_tokens"], 7200, "of both attempts");
+    let told = run.frames(Some("0")).until(|frame| {
+        frame.name == "status" && frame.json["attempt"] == 2 && frame.json["status"] == "finished"
+    });
+    assert!(output_of(&told) == run.output());
+    let printed = told.iter().filter(|frame| frame.name == "output");
+    let mut attempts: Vec<_> = printed.map(|frame| frame.json["attempt"].clone()).collect();
+    attempts.dedup();
+    assert_eq!(attempts, [1, 2], "each piece names its attempt");
     run.prove();
     run.merge().expect(200);
     run.post("/messages", &json!({"text": "more"}))

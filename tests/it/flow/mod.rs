@@ -1,6 +1,7 @@
 //! Runs from request to end, over the real binary, real git and the scripted agent.
 
 mod abort;
+mod diff;
 mod endings;
 mod evidence;
 mod follow_up;
@@ -15,4 +16,5 @@ mod refusals;
 mod start;
 mod streams;
 mod stub;
+mod vanished;
 mod workflows;

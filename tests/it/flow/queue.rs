@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::run::Run;
 use crate::support::server::{Server, Setup};
 
 fn one_slot() -> Server {
@@ -71,6 +72,22 @@ fn a_slot_that_came_free_while_no_server_was_there_is_given_at_the_start() {
     server.start_again();
     second.wait_for("finished");
     assert_eq!(first.wait_for("failed")["exit_code"], 7);
+}
+
+#[test]
+fn a_run_that_could_not_be_started_gives_its_slot_back() {
+    let server = one_slot();
+    let nothing = json!({
+        "prompt_template": "x", "agent": "command", "settings": {"command": ["/no/such/program"]},
+    });
+    server.put("/api/workflows/nothing", &nothing).expect(201);
+    let first = server.run("sleep 1000");
+    let failing = server.create(&json!({"mode": "nothing"})).expect(202);
+    let failing = Run::of(&server, &failing);
+    let last = server.queued("write work.txt done");
+    first.abort().expect(200);
+    last.wait_for("finished");
+    assert_eq!(failing.detail()["failure"]["code"], "spawn_failed");
 }
 
 #[test]
