@@ -5,6 +5,7 @@ mod cli;
 mod crash;
 mod flow;
 mod git;
+mod house_rules;
 mod http;
 mod migrations;
 mod process;
