@@ -1,0 +1,22 @@
+# Comforts; nothing needs them. `just` alone lists them.
+
+_:
+    @just --list
+
+# All tests; those with the real Claude Code say so if they are skipped
+test *ARGS:
+    cargo test {{ ARGS }}
+
+# What a reviewer would say first
+lint:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# A run from request to merge, without a key or a network
+demo *ARGS:
+    cargo run --release -- demo {{ ARGS }}
+
+# Everything, as a build machine does it
+ci:
+    .ci/run
