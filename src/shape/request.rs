@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
+use super::object::{object, objects};
 use crate::dod::{Author, EvidenceKind, ItemSpec};
 use crate::run::Status;
 use crate::run::{AgentKind, AgentSettings, Limits};
@@ -64,11 +65,11 @@ pub struct NewRun {
     #[serde(default)]
     pub base: Option<String>,
     /// More items for the Definition of Done; one with a known key takes its place.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 100)]
     pub dod: Vec<ItemSpec>,
     /// Limits, where they are others than the workflow's.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: Limits,
     /// More environment for the agent.
     #[serde(default)]
@@ -204,7 +205,7 @@ pub struct NewWorkflow {
     /// The prompt, as a minijinja template. It sees `issue_id, card_id, kanban_app, prompt, issue.body, branch, dod`.
     pub prompt_template: String,
     /// The items of its Definition of Done.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 100)]
     pub dod: Vec<ItemSpec>,
     /// Its agent.
@@ -214,13 +215,13 @@ pub struct NewWorkflow {
     #[serde(default)]
     pub model: Option<String>,
     /// Its limits.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub limits: Limits,
     /// More environment for the agent.
     #[serde(default)]
     #[schema(schema_with = variables)]
     pub env: BTreeMap<String, String>,
     /// How the agent is started.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub settings: AgentSettings,
 }

@@ -150,14 +150,12 @@ fn cursor(headers: &HeaderMap, after: Option<String>) -> Result<Option<Cursor>, 
         .get(LAST_EVENT_ID)
         .filter(|value| !value.is_empty())
         .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    resumed
-        .or(after)
-        .map(|text| {
-            text.parse().map_err(|e: crate::journal::NotACursor| {
-                Problem::new(Code::BadCursor, e.to_string())
-            })
-        })
-        .transpose()
+    let place = |text: String| {
+        text.parse()
+            .map_err(|e: crate::journal::NotACursor| Problem::new(Code::BadCursor, e.to_string()))
+    };
+    let (resumed, after) = (resumed.map(place), after.map(place));
+    Ok(resumed.transpose()?.or(after.transpose()?))
 }
 
 fn told(stopping: Option<Extension<Stopping>>) -> Stopping {

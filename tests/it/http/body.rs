@@ -228,3 +228,26 @@ fn a_key_is_a_printable_word_or_refused() {
         assert_eq!(key(values).unwrap_err().code().status(), 422, "{values:?}");
     }
 }
+
+#[test]
+fn a_list_in_the_place_of_an_object_is_refused_at_every_depth() {
+    fn refused<T: serde::de::DeserializeOwned>(body: &str) -> String {
+        let problem = parse::<T>(body.as_bytes()).err().unwrap();
+        let errors = problem.members().errors.as_ref().unwrap();
+        errors[0].pointer.clone()
+    }
+    for (body, pointer) in [
+        (r#"{"mode":"auto","limits":[1,2]}"#, "/limits"),
+        (r#"{"mode":"auto","dod":[["a"]]}"#, "/dod/0"),
+        (r#"{"mode":"auto","dod":[{"key":[]}]}"#, "/dod/0/key"),
+    ] {
+        assert_eq!(refused::<NewRun>(body), pointer, "{body}");
+    }
+    for (body, pointer) in [
+        (r#"{"prompt_template":"x","limits":[]}"#, "/limits"),
+        (r#"{"prompt_template":"x","settings":[null]}"#, "/settings"),
+        (r#"{"prompt_template":"x","dod":[["a","b"]]}"#, "/dod/0"),
+    ] {
+        assert_eq!(refused::<NewWorkflow>(body), pointer, "{body}");
+    }
+}

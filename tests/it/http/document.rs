@@ -133,3 +133,19 @@ fn the_document_names_every_code() {
         .collect();
     assert_eq!(*named, all);
 }
+
+#[test]
+fn what_is_absent_from_an_address_or_a_header_is_left_out_and_never_null() {
+    let document = document();
+    let mut seen = 0;
+    for (name, said) in operations(&document) {
+        for parameter in said["parameters"].as_array().into_iter().flatten() {
+            let schema = parameter["schema"].to_string();
+            assert!(!schema.contains("null"), "{name}: {parameter}");
+            let in_query = parameter["in"] == "query";
+            assert_eq!(parameter["allowEmptyValue"] == true, in_query, "{name}");
+            seen += u32::from(in_query);
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}

@@ -6,6 +6,7 @@ mod guard;
 mod problem;
 mod query;
 mod serve;
+mod strict;
 mod upload;
 
 use axum::Router;
