@@ -19,8 +19,8 @@ use crate::run::state::{Attempt, AttemptStage};
 use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Outcome, Phase, Run};
 use crate::worktree::{self, Settle};
 
-/// How long an agent may stay after its last word without another.
-const LINGER: Duration = Duration::from_secs(120);
+/// How long an agent may stay after its last word without another: a command that it left in the background may wake it.
+const LINGER: Duration = Duration::from_secs(300);
 /// How much of the output is read between two looks at anything else.
 const READ_AT_ONCE: usize = 1024 * 1024;
 

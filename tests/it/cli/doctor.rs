@@ -24,7 +24,7 @@ fn a_good_machine() -> Program {
     fs::create_dir(program.home().join(".git")).unwrap();
     for name in ["git", "claude"] {
         let path = program.home().join(name);
-        fs::write(&path, "#!/bin/sh\n").unwrap();
+        fs::write(&path, "#!/bin/sh\necho git version 2.47.3\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let path = program.home().to_str().unwrap().to_owned();
@@ -73,7 +73,7 @@ fn what_is_wrong_is_named_with_what_to_do() {
     let ended = program.run(&arguments);
     assert_eq!(ended.code, 1, "{ended:?}");
     let expected = [
-        ("git", "fail", "no `git` on PATH"),
+        ("git", "fail", "git was not found on PATH"),
         ("repository", "fail", "not the top of a git repository"),
         ("agent", "warn", "no program claude"),
         ("worktrees", "fail", "is no folder"),
