@@ -24,6 +24,8 @@ pub(super) enum Ask {
         slot: Slot,
         reply: oneshot::Sender<Run>,
     },
+    /// Say how the run stands, once what was asked before is done.
+    Tell { reply: oneshot::Sender<Run> },
     /// Go on with an agent that was started before this server.
     Attach { slot: Slot, supervised: Supervised },
     /// Go on after an agent that ended while no server was there.
@@ -140,6 +142,10 @@ impl Driver {
                 if self.working.is_none() {
                     self.fill_later();
                 }
+                Ok(())
+            }
+            Ask::Tell { reply } => {
+                drop(reply.send(self.run()?));
                 Ok(())
             }
             Ask::Attach { slot, supervised } => self.attach(slot, supervised).await,

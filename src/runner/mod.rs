@@ -154,6 +154,8 @@ impl Runner {
         let mut started = None;
         self.fill_telling(Some((run, &mut started))).await?;
         match started {
+            // Another look at the queue came before this one and has given it a slot: its driver says when it is started.
+            None if self.slots.holds(run) => Ok(self.asked(run, |reply| Ask::Tell { reply }).await),
             None => Ok(None),
             // A driver that is gone has said all that it had to say in the journal.
             Some(started) => Ok(started.await.ok()),

@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::support::client::Answer;
-use crate::support::server::Server;
+use crate::support::server::{Server, request};
 
 /// Asks these at the same moment.
 fn at_once(server: &Server, asks: &[(String, serde_json::Value)]) -> Vec<Answer> {
@@ -58,6 +58,19 @@ fn eight_merges_at_once_land_one_commit_each() {
         run.wait_until_gone();
     }
     assert_eq!(server.repo.status(), "");
+}
+
+#[test]
+fn a_request_is_answered_when_its_agent_works_however_many_come_and_end_at_once() {
+    let server = Server::start();
+    let body = request("exit 0", &json!({}));
+    for _ in 0..3 {
+        let asks = vec![("/api/runs".to_owned(), body.clone()); 8];
+        for answer in at_once(&server, &asks) {
+            let status = answer.expect(201)["status"].clone();
+            assert!(status != "queued" && status != "preparing", "{status}");
+        }
+    }
 }
 
 #[test]
