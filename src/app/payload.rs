@@ -173,6 +173,9 @@ fn open_beneath(root: &Path, path: &Path) -> Result<File, Refused> {
     if !meta.is_file() {
         return Err(no("is not a regular file".to_owned()));
     }
+    if meta.len() > FILE_MAX {
+        return Err(Refused::TooLarge { limit: FILE_MAX });
+    }
     if std::os::unix::fs::MetadataExt::nlink(&meta) != 1 {
         return Err(no("has more than one name (hard links)".to_owned()));
     }
