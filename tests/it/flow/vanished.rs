@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::support::server::Server;
+use crate::support::wait::until;
 
 #[test]
 fn a_worktree_that_is_gone_does_not_hinder_the_merge() {
@@ -15,7 +16,9 @@ fn a_worktree_that_is_gone_does_not_hinder_the_merge() {
     run.merge().expect(200);
     run.wait_until_gone();
     assert_eq!(server.repo.read("work.txt"), "done\n");
-    assert_eq!(server.repo.git(&["worktree", "list"]).lines().count(), 1);
+    until("git knows it no more", || {
+        server.repo.git(&["worktree", "list"]).lines().count() == 1
+    });
 }
 
 #[test]
