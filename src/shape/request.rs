@@ -45,7 +45,11 @@ pub struct NewRun {
     pub kanban_app: Option<String>,
     /// What to do, in words; at most 1 MiB. Needed by `prompt`.
     #[serde(default)]
-    #[schema(max_length = 1_048_576, pattern = r"^[^\u0000]*$")]
+    #[schema(
+        max_length = 1_048_576,
+        pattern = r"^[^\u0000]*$",
+        example = "Add a test for the empty list"
+    )]
     pub prompt: Option<String>,
     /// The workflow, if it is another one than `mode` names.
     #[serde(default)]
@@ -130,6 +134,7 @@ pub struct NewEvidence {
     pub item_id: Option<String>,
     /// The item, by its key; an unknown key makes an item that is not required.
     #[serde(default)]
+    #[schema(example = "review")]
     pub item_key: Option<String>,
     /// `text`, `file` or `url`; must fit the payload. Derived from it if absent.
     #[serde(default)]
@@ -143,6 +148,7 @@ pub struct NewEvidence {
     pub payload_url: Option<String>,
     /// Words; at most 1 MiB.
     #[serde(default)]
+    #[schema(example = "12 passed")]
     pub payload_text: Option<String>,
     /// Who brings it; `operator` if absent.
     #[serde(default)]
@@ -203,6 +209,7 @@ pub struct NewWorkflow {
     #[serde(default)]
     pub description: String,
     /// The prompt, as a minijinja template. It sees `issue_id, card_id, kanban_app, prompt, issue.body, branch, dod`.
+    #[schema(example = "{{ prompt }}")]
     pub prompt_template: String,
     /// The items of its Definition of Done.
     #[serde(default, deserialize_with = "objects")]
