@@ -70,7 +70,7 @@ pub enum StartError {
         advice: &'static str,
     },
     /// Something else failed.
-    #[error("{0:#}")]
+    #[error("{0}")]
     Failed(#[from] anyhow::Error),
 }
 

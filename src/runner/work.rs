@@ -289,6 +289,9 @@ impl Driver {
         let settled = worktree::settle(&context.repository, &place, &how).await;
         let event = match settled {
             Ok(settled) => {
+                if let Some(aside) = &settled.aside {
+                    tracing::warn!(run = %run.id, %aside, "the agent left work beside its branch; it is kept under refs/agent_runner/preserved/leftover/");
+                }
                 for missed in &settled.missed {
                     tracing::warn!(run = %run.id, missed, "something that the agent left could not be kept");
                 }

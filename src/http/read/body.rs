@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
@@ -15,6 +15,9 @@ use crate::http::problem::{Code, Problem};
 
 /// The most bytes of a JSON body.
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
+
+/// How much of a body that is over the limit is read and thrown away before its sender is cut off.
+const MAX_THROWN_AWAY: usize = 64 * 1024 * 1024;
 
 /// How long a body may take to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -74,11 +77,10 @@ fn must_be_json(is_json: bool) -> Result<(), Problem> {
     ))
 }
 
-async fn whole(request: Request) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), MAX_BODY);
-    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Problem::new(
+async fn whole(request: Request) -> Result<Vec<u8>, Problem> {
+    match tokio::time::timeout(BODY_TIMEOUT, collected(request.into_body())).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(Problem::new(
             Code::TooLarge,
             format!("a JSON body has at most {MAX_BODY} bytes"),
         )),
@@ -91,6 +93,24 @@ async fn whole(request: Request) -> Result<Bytes, Problem> {
             format!("the body took over {} s", BODY_TIMEOUT.as_secs()),
         )),
     }
+}
+
+/// The bytes of the body; nothing if there are too many. Those are read on for a while and thrown away: a client that
+/// is still sending would see its connection break and not the answer.
+async fn collected(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let (mut bytes, mut seen) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else {
+            continue;
+        };
+        seen += piece.len();
+        if seen <= MAX_BODY {
+            bytes.extend_from_slice(&piece);
+        } else if seen > MAX_THROWN_AWAY {
+            break;
+        }
+    }
+    Ok((seen <= MAX_BODY).then_some(bytes))
 }
 
 /// The value in these bytes.
