@@ -13,6 +13,8 @@ use crate::shape::request::NewRun;
 
 /// The most bytes of an issue that go into a prompt.
 const ISSUE_MAX: u64 = 1024 * 1024;
+/// How many steps a template may take: thousands of times what a prompt needs, and still milliseconds.
+const FUEL: u64 = 1_000_000;
 /// How long the command that prints an issue may take.
 const ISSUE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -57,6 +59,7 @@ pub fn fill(
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
     environment
 }
 
@@ -171,6 +174,14 @@ mod tests {
         let filled = fill("{{ nonsense }}", &NewRun::default(), "auto/x", &[], None);
         assert!(matches!(filled, Err(Refused::Workflow(_))));
         assert!(check_template("{{ open").is_err());
+    }
+
+    #[test]
+    fn a_template_that_never_ends_is_refused() {
+        let endless =
+            "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        let filled = fill(endless, &NewRun::default(), "auto/x", &[], None);
+        assert!(matches!(filled, Err(Refused::Workflow(_))));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::App;
 use super::fields::pointed;
 use super::prompt::check_template;
 use super::refused::{FieldProblem, Refused};
-use crate::agent::forbidden_env;
+use crate::agent::{self, claude, forbidden_env};
 use crate::dod::{EvidenceKind, ItemSpec, Validator, item};
 use crate::run::{AgentKind, Limits};
 use crate::shape::request::NewWorkflow;
@@ -199,6 +199,13 @@ fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused
             "/settings/command",
             "the agent `command` needs a program and its arguments",
         ));
+    }
+    // Its other refusals are of runs, not of settings.
+    if let Err(refused @ agent::Refused::Setting { setting, .. }) =
+        claude::of_settings(&workflow.settings)
+    {
+        let pointer = format!("/settings/{setting}");
+        bad.push(FieldProblem::new(pointer, refused.to_string()));
     }
     bad.extend(bad_env(&workflow.env));
     bad.extend(bad_limits(&workflow.limits, workflow.agent));

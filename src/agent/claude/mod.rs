@@ -13,6 +13,7 @@ pub use locate::{Form, NotLocated, Program, locate};
 
 use super::environment::Environment;
 use super::invocation::{Refused, Session, Work};
+use crate::run::AgentSettings;
 
 /// The most bytes that Claude Code reads from stdin.
 pub const PROMPT_MAX: usize = 10_000_000;
@@ -97,8 +98,36 @@ pub(crate) fn argv(work: &Work<'_>) -> Result<Vec<String>, Refused> {
         add(&["--model", word("model", model)?]);
     }
 
-    let settings = &work.spec.settings;
-    match one_of("permission_mode", permission_mode(work), PERMISSION_MODES)? {
+    argv.extend(of_settings(&work.spec.settings)?);
+    let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+    if let Some(turns) = work.spec.limits.max_turns {
+        add(&["--max-turns", &turns.to_string()]);
+    }
+    if let Some(max_usd) = work.spec.limits.max_cost_usd {
+        let left = max_usd - work.spent_usd;
+        if left <= 0.0 {
+            return Err(Refused::NothingLeftToSpend {
+                spent_usd: work.spent_usd,
+                max_usd,
+            });
+        }
+        add(&["--max-budget-usd", &left.to_string()]);
+    }
+    Ok(argv)
+}
+
+/// The arguments that a workflow's settings come to.
+///
+/// # Errors
+/// A setting that Claude Code does not know, by its name.
+pub fn of_settings(settings: &AgentSettings) -> Result<Vec<String>, Refused> {
+    let mut argv = Vec::new();
+    let mut add = |words: &[&str]| argv.extend(words.iter().map(|word| (*word).to_owned()));
+    let mode = settings
+        .permission_mode
+        .as_deref()
+        .unwrap_or(DEFAULT_PERMISSION_MODE);
+    match one_of("permission_mode", mode, PERMISSION_MODES)? {
         DEFAULT_PERMISSION_MODE => add(&["--dangerously-skip-permissions"]),
         mode => add(&["--permission-mode", mode]),
     }
@@ -123,20 +152,6 @@ pub(crate) fn argv(work: &Work<'_>) -> Result<Vec<String>, Refused> {
         for tool in tools {
             add(&[flag, word(setting, tool)?]);
         }
-    }
-
-    if let Some(turns) = work.spec.limits.max_turns {
-        add(&["--max-turns", &turns.to_string()]);
-    }
-    if let Some(max_usd) = work.spec.limits.max_cost_usd {
-        let left = max_usd - work.spent_usd;
-        if left <= 0.0 {
-            return Err(Refused::NothingLeftToSpend {
-                spent_usd: work.spent_usd,
-                max_usd,
-            });
-        }
-        add(&["--max-budget-usd", &left.to_string()]);
     }
     Ok(argv)
 }

@@ -98,6 +98,14 @@ fn a_workflow_that_cannot_work_is_refused() {
             json!({"prompt_template": "x", "limits": {"max_cost_usd": -1}}),
             "/limits/max_cost_usd",
         ),
+        (
+            json!({"prompt_template": "x", "settings": {"permission_mode": "anything"}}),
+            "/settings/permission_mode",
+        ),
+        (
+            json!({"prompt_template": "x", "settings": {"setting_sources": ["user", "--x"]}}),
+            "/settings/setting_sources",
+        ),
         (json!({"prompt_template": "x", "colour": "red"}), "/colour"),
         (json!({}), "/prompt_template"),
     ] {
