@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::alone::{Alone, alone_with};
@@ -20,7 +21,7 @@ use crate::http;
 use crate::journal::Journal;
 use crate::runner::expire::expire_daily;
 use crate::runner::files::Files;
-use crate::runner::{Context, Parts, Runner};
+use crate::runner::{Context, Lanes, Runner};
 use crate::store::{Store, StoreError};
 
 /// Why the service does not start: a sentence for a person, with what to do.
@@ -210,7 +211,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
     })?;
     let claude = find_claude(&config.claude, path);
     let binary = std::env::current_exe().map_err(anyhow::Error::new)?;
-    let context = Context::new(Parts {
+    let context = Context {
         config,
         base,
         journal,
@@ -220,7 +221,9 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
         binary,
         claude,
         environment: around.environment.clone(),
-    });
+        closing: CancellationToken::new(),
+        lanes: Lanes::default(),
+    };
     Ok((context, alone))
 }
 

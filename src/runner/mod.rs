@@ -65,47 +65,18 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// Cancelled when the service stops: streams end, agents go on.
     pub closing: CancellationToken,
-    /// One at a time for a base branch.
-    lanes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Who lands where.
+    pub lanes: Lanes,
 }
 
-/// What a [`Context`] is made of.
-#[derive(Debug)]
-#[expect(missing_docs, reason = "the fields are those of `Context`")]
-pub struct Parts {
-    pub config: Config,
-    pub base: String,
-    pub journal: Journal,
-    pub repository: Repository,
-    pub content: ContentStore,
-    pub files: Files,
-    pub binary: PathBuf,
-    pub claude: Result<claude::Program, String>,
-    pub environment: BTreeMap<String, String>,
-}
+/// A lane for each base branch: one landing at a time.
+#[derive(Debug, Default)]
+pub struct Lanes(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Context {
-    /// The context of a service made of these.
-    #[must_use]
-    pub fn new(parts: Parts) -> Context {
-        Context {
-            config: parts.config,
-            base: parts.base,
-            journal: parts.journal,
-            repository: parts.repository,
-            content: parts.content,
-            files: parts.files,
-            binary: parts.binary,
-            claude: parts.claude,
-            environment: parts.environment,
-            closing: CancellationToken::new(),
-            lanes: Mutex::default(),
-        }
-    }
-
     /// The lane of a base branch: who holds its lock may land there.
     fn lane(&self, base: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.lanes.0.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.entry(base.to_owned()).or_default().clone()
     }
 }
