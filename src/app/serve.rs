@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -112,6 +112,15 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone
     let router = http::router(app, http::Guard::new(port, origins));
     announce(&context, address, port, max_running);
     tokio::spawn(expire_daily(context.clone()));
+    let looked_at = context.clone();
+    tokio::spawn(async move {
+        if let Err(error) = looked_at.look_for_left_out().await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "it is not known what worktrees do not have"
+            );
+        }
+    });
     let watchdog = tokio::spawn(feed_watchdog(context.clone()));
     let closing = context.closing.clone();
     let served = http::serve(listener, router, async move {
@@ -222,6 +231,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
         claude,
         environment: around.environment.clone(),
         closing: CancellationToken::new(),
+        left_out: OnceLock::new(),
         lanes: Lanes::default(),
     };
     Ok((context, alone))

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::payload::FILE_MAX;
 use super::{App, Refused};
 use crate::clock::rfc3339;
+use crate::git::LeftOut;
 use crate::journal::{Cursor, Frame};
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
@@ -87,6 +88,8 @@ impl App {
             }
             _ => {}
         }
+        let left_out = self.context().left_out.get().into_iter().flatten();
+        warnings.extend(left_out.map(LeftOut::sentence));
         warnings
     }
 

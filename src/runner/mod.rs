@@ -22,7 +22,7 @@ mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::claude;
 use crate::config::Config;
 use crate::dod::content::ContentStore;
-use crate::git::Repository;
+use crate::git::{LeftOut, RefName, Repository};
 use crate::journal::Journal;
 use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
@@ -65,6 +65,8 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// Cancelled when the service stops: streams end, agents go on.
     pub closing: CancellationToken,
+    /// What worktrees do not have of the repository, once that is known.
+    pub left_out: OnceLock<Vec<LeftOut>>,
     /// Who lands where.
     pub lanes: Lanes,
 }
@@ -74,6 +76,24 @@ pub struct Context {
 pub struct Lanes(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Context {
+    /// Looks for what worktrees do not have of the repository, and says so in the log and from now on in health.
+    ///
+    /// # Errors
+    /// git failed.
+    pub async fn look_for_left_out(&self) -> anyhow::Result<()> {
+        let base = RefName::branch(&self.base)?;
+        let Some(commit) = self.repository.resolve(&base).await? else {
+            return Ok(());
+        };
+        let left_out = self.repository.left_out(&commit).await?;
+        for what in &left_out {
+            tracing::warn!("{}", what.sentence());
+        }
+        // Asked once a start: the first answer stays.
+        let _ = self.left_out.set(left_out);
+        Ok(())
+    }
+
     /// The lane of a base branch: who holds its lock may land there.
     fn lane(&self, base: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut lanes = self.lanes.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! Finding the repository, and what is read of it.
 
 use agent_runner_api::git::{
-    Diff, DiffFormat, OpenError, Program, ProgramError, RefName, Repository,
+    Diff, DiffFormat, LeftOut, OpenError, Program, ProgramError, RefName, Repository,
 };
 
 use super::scene::{Scene, git, open, program};
@@ -202,4 +202,32 @@ async fn replaced_objects_do_not_change_what_history_is() {
     assert_eq!(scene.repo.parents_of(&head).await.unwrap(), [first]);
     assert!(!scene.repo.is_ancestor(&head, &run.start).await.unwrap());
     assert!(RefName::branch("--help").is_err());
+}
+
+#[tokio::test]
+async fn what_worktrees_do_not_have_is_told() {
+    let scene = Scene::new().await;
+    assert_eq!(
+        scene.repo.left_out(&scene.master().await).await.unwrap(),
+        []
+    );
+    let folder = scene.root.join("assets");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join(".gitattributes"),
+        "*.bin filter=lfs diff=lfs -text\n",
+    )
+    .unwrap();
+    std::fs::write(scene.root.join(".gitmodules"), "").unwrap();
+    git(&scene.root, &["add", "--all"]);
+    git(&scene.root, &["commit", "--quiet", "--message", "odd"]);
+    assert_eq!(
+        scene.repo.left_out(&scene.master().await).await.unwrap(),
+        [
+            LeftOut::Filters {
+                attributes: vec!["assets/.gitattributes".to_owned()]
+            },
+            LeftOut::Submodules
+        ]
+    );
 }
