@@ -94,6 +94,8 @@ pub fn serve(config: Config, surroundings: &Surroundings) -> Result<(), StartErr
 async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::new)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::new)?;
+    // Were it ignored, as it may be inherited, nobody could wait for a child (wait(2)).
+    let _children = signal(SignalKind::child()).map_err(anyhow::Error::new)?;
     let address = SocketAddr::new(config.bind, config.port);
     let origins = config.allowed_origins.clone();
     let max_running = config.max_running;

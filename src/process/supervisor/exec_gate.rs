@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
-use super::signals::unblock_all;
+use super::signals::{ignore_none, unblock_all};
 use crate::process::records::{ATTEMPT_MARKER, Launch, RUN_MARKER, Record, Refusal, RefusedAt};
 
 /// Says that all before the exec went well.
@@ -97,6 +97,7 @@ fn pass(dir: &Path, socket: &mut UnixStream) -> Result<std::convert::Infallible,
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|e| gate("PR_SET_PDEATHSIG")(e.into()))?;
     setsid().map_err(|e| gate("setsid")(e.into()))?;
+    ignore_none().map_err(gate("sigaction"))?;
     unblock_all().map_err(gate("sigprocmask"))?;
     let launch = Launch::load(dir)
         .map_err(io::Error::other)

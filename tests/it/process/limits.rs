@@ -9,7 +9,7 @@ use agent_runner_api::process::{LaunchLimits, StopSignal, StopStep};
 use agent_runner_api::run::{EndedBy, Exit};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::stage::{Stage, recorded, until};
+use super::stage::{Stage, binary, recorded, until};
 
 /// Longer than any test takes: who waits for it has not understood that now is now.
 const FOR_EVER_MS: u64 = 3_600_000;
@@ -192,4 +192,28 @@ async fn silent_and_nonsensical_clients_keep_nobody_waiting() {
         begun.elapsed()
     );
     drop(silent);
+}
+
+/// Seen red without the handlers that the gate installs right before its exec: the stop then waits for ever.
+#[tokio::test]
+async fn what_was_ignored_where_the_service_was_started_is_not_ignored_by_the_agent() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut stage = Stage::of("touch ready\nwait-for never");
+    stage.launch.stop = vec![step(StopSignal::Int, FOR_EVER_MS)];
+    let folder = tempfile::tempdir().unwrap();
+    let deaf = folder.path().join("deaf");
+    let program = binary().display();
+    let script = format!("#!/bin/sh\ntrap '' HUP INT QUIT TERM CHLD\nexec {program} \"$@\"\n");
+    std::fs::write(&deaf, script).unwrap();
+    std::fs::set_permissions(&deaf, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let supervised = agent_runner_api::process::start(&deaf, &stage.dir(), &stage.launch)
+        .await
+        .unwrap();
+    until("it is ready", || stage.work("ready").exists()).await;
+    supervised.stop(EndedBy::Stop).await.unwrap();
+    let record = recorded(&supervised).await;
+    assert_eq!(
+        (record.ended_by, record.exit),
+        (EndedBy::Stop, Exit::Signal(2))
+    );
 }
