@@ -17,8 +17,15 @@ use crate::run::{AttemptId, RunId};
 
 /// How long to go on. Killing takes milliseconds; what resists longer is another user's or stuck in the kernel.
 const BUDGET: Duration = Duration::from_secs(5);
-/// Searches in a row without a find. A process that forks and exits can move between the listing and the look at it.
-const QUIET_SEARCHES: u32 = 4;
+/// Searches in a row without a find and without a fork on the whole machine: then nothing can have moved away.
+const SURE_SEARCHES: u32 = 2;
+/// Searches in a row without a find while others fork. A process that forks and exits can move between the listing and
+/// the look at it; on a busy machine nothing but patience tells it from the others.
+const QUIET_SEARCHES: u32 = 12;
+/// Looks at the newest processes after each listing: what forks and exits is among them.
+const CHASES: u32 = 8;
+/// How many pids on either side of the newest are looked at.
+const CHASED: i32 = 4;
 
 /// Kills (SIGKILL) every process that carries this run's marker, until none is left, and says how many there were.
 /// Blocks, for milliseconds as a rule and five seconds at most.
@@ -34,31 +41,65 @@ pub(super) fn sweep_attempt(attempt: AttemptId) -> usize {
 fn sweep(variable: &[u8]) -> usize {
     let until = Instant::now() + BUDGET;
     let mut killed = BTreeSet::new();
-    let mut quiet = 0;
-    while quiet < QUIET_SEARCHES && Instant::now() < until {
-        // A /proc that cannot be listed is tried again, until the budget ends.
-        match kill_once(variable, &mut killed) {
-            Ok(0) => quiet += 1,
-            Ok(_) => quiet = 0,
+    let (mut sure, mut quiet) = (0, 0);
+    while sure < SURE_SEARCHES && quiet < QUIET_SEARCHES && Instant::now() < until {
+        let before = forks();
+        let listed = kill_once(variable, &mut killed);
+        let still = before.is_some() && forks() == before;
+        match listed {
+            Ok(0) if still => sure += 1,
+            Ok(0) if chase(variable, &mut killed) == 0 => (sure, quiet) = (0, quiet + 1),
+            Ok(_) => (sure, quiet) = (0, 0),
+            // A /proc that cannot be listed is tried again, until the budget ends.
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
     }
     killed.len()
 }
 
-/// One search; how many were found.
-fn kill_once(variable: &[u8], killed: &mut BTreeSet<(i32, u64)>) -> io::Result<usize> {
+/// Looks at the newest processes, again and again; how many were found.
+fn chase(variable: &[u8], killed: &mut BTreeSet<(i32, u64)>) -> usize {
     let mut found = 0;
-    // From the newest: what forks away is there.
-    for pid in proc_fs::all()?.into_iter().rev() {
-        if let Some((pidfd, start_ticks)) = marked(pid, variable) {
-            found += 1;
-            if pidfd_send_signal(&pidfd, Signal::KILL).is_ok() {
-                killed.insert((pid.as_raw_nonzero().get(), start_ticks));
-            }
+    for _ in 0..CHASES {
+        let Some(newest) = newest_pid() else { break };
+        for pid in ((newest - CHASED).max(1)..=newest + CHASED).rev() {
+            found += usize::from(Pid::from_raw(pid).is_some_and(|pid| kill(pid, variable, killed)));
         }
     }
-    Ok(found)
+    found
+}
+
+/// How many processes the machine has made since its boot (`processes` in proc_stat(5)).
+fn forks() -> Option<u64> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let line = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("processes "))?;
+    line.trim().parse().ok()
+}
+
+/// The pid that was given out last (the fifth field of proc_loadavg(5)).
+fn newest_pid() -> Option<i32> {
+    let load = std::fs::read_to_string("/proc/loadavg").ok()?;
+    load.split_whitespace().nth(4)?.parse().ok()
+}
+
+/// One search; how many were found.
+fn kill_once(variable: &[u8], killed: &mut BTreeSet<(i32, u64)>) -> io::Result<usize> {
+    // From the newest: what forks away is there.
+    let all = proc_fs::all()?.into_iter().rev();
+    Ok(all.filter(|pid| kill(*pid, variable, killed)).count())
+}
+
+/// Kills the process if it carries the marker; whether it did.
+fn kill(pid: Pid, variable: &[u8], killed: &mut BTreeSet<(i32, u64)>) -> bool {
+    let Some((pidfd, start_ticks)) = marked(pid, variable) else {
+        return false;
+    };
+    if pidfd_send_signal(&pidfd, Signal::KILL).is_ok() {
+        killed.insert((pid.as_raw_nonzero().get(), start_ticks));
+    }
+    true
 }
 
 /// The process, held by its pidfd, if it lives and carries the marker. Never this one.
