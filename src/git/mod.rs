@@ -17,6 +17,7 @@ mod checkouts;
 mod diff;
 mod error;
 mod left_out;
+mod many;
 mod names;
 mod pinned;
 mod program;

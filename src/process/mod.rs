@@ -19,6 +19,7 @@ mod control;
 mod force;
 mod growth;
 mod identity;
+mod marked;
 mod proc_fs;
 mod readable;
 mod records;
@@ -32,6 +33,7 @@ pub use attach::{AttachError, Attachment, attach};
 pub use control::{Status, Unanswered};
 pub use growth::{Growth, Woken};
 pub use identity::Identity;
+pub use marked::{Marked, end, folders_at_work, marked};
 pub use records::{
     ATTEMPT_MARKER, ExitRecord, Launch, LaunchLimits, RUN_MARKER, RecordError, Refusal, RefusedAt,
     Started, StopSignal, StopStep,

@@ -80,6 +80,13 @@ pub(super) fn has_variable(pid: Pid, variable: &[u8]) -> bool {
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|v| v == variable))
 }
 
+/// What follows `NAME=` in the environment with which a process was executed. What may not be read has it not.
+pub(super) fn variable(pid: Pid, prefix: &[u8]) -> Option<Vec<u8>> {
+    let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environ.split(|byte| *byte == 0);
+    variables.find_map(|v| v.strip_prefix(prefix).map(<[u8]>::to_vec))
+}
+
 /// No such process: the directory is gone, or was when it was read.
 fn gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound

@@ -62,6 +62,12 @@ pub struct RunFiles {
 }
 
 impl RunFiles {
+    /// Whether there is a folder for this run.
+    #[must_use]
+    pub fn exist(&self) -> bool {
+        self.root.is_dir()
+    }
+
     /// Makes the folders and the empty output file, if they are not there.
     ///
     /// # Errors

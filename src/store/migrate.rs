@@ -27,6 +27,13 @@ pub fn newest() -> usize {
     STEPS.len()
 }
 
+/// Makes the tables of the newest version in an empty database that nobody keeps.
+pub(super) fn make_tables(connection: &Connection) -> Result<(), StoreError> {
+    connection
+        .execute_batch(&STEPS.concat())
+        .attempted("make the tables")
+}
+
 /// Brings the database to the newest version.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! on disk before its writer hears of it). Reads use a connection of the reader's own, called where the
 //! reader is. The agents' output is never in here.
 
+pub mod audit;
 mod error;
 pub mod events;
 pub mod evidence;

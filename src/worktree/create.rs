@@ -116,7 +116,7 @@ async fn fill(
 }
 
 /// Pins work that lies at the place. What a crash left of an unfinished worktree is not work.
-async fn keep_leftovers(
+pub(super) async fn keep_leftovers(
     repo: &Repository,
     place: &Place,
     commit: &CommitId,

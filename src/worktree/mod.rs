@@ -15,6 +15,7 @@
 //! Deliberately absent: who may do this and when (the runner), and ending the agent's processes first.
 
 mod create;
+mod orphan;
 mod place;
 mod preserve;
 mod remove;
@@ -24,6 +25,7 @@ mod snapshot;
 mod trash;
 
 pub use create::{CreateError, create};
+pub use orphan::{is_registered, set_aside};
 pub use place::{Place, trash_below};
 pub use preserve::{Preserved, preserve};
 pub use remove::{RemoveBranch, remove};
