@@ -29,6 +29,9 @@ pub mod merge;
 /// Who walks a run through all this: one driver a run, starts, recovery.
 pub mod runner;
 
+/// What must always hold, checked over database, git, processes and files; and mended where that is safe.
+pub mod world;
+
 /// The only SQL.
 pub mod store;
 

@@ -1,11 +1,14 @@
 //! What the service finds when it looks at itself, each with what to do.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::App;
+use super::{App, Refused};
 use crate::git::RefName;
-use crate::shape::view::{DoctorView, FindingView};
+use crate::runner::Context;
+use crate::shape::view::{DoctorView, FindingView, FixView};
 use crate::store::events;
+use crate::world::{self, Finding, Level, check_world};
 
 /// Under this much free space runs begin to fail.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -28,7 +31,7 @@ impl App {
                 Ok(context.repository.common_dir().display().to_string()),
             ),
             found("base", self.base_is_there().await),
-            found("database", self.chain()),
+            found("database", self.database()),
             found("worktrees", writable(&context.config.worktrees_root)),
             found("state", writable(&context.config.state_root)),
         ];
@@ -40,13 +43,19 @@ impl App {
                 detail: format!(
                     "{why}; runs are carried by the stub. Install Claude Code and start the service again"
                 ),
+                ..FindingView::default()
             },
         });
         findings.extend(self.warnings().into_iter().map(|detail| FindingView {
             what: "service".to_owned(),
             level: "warning".to_owned(),
             detail,
+            ..FindingView::default()
         }));
+        match check_world(context).await {
+            Ok(found) => findings.extend(found.iter().map(of_world)),
+            Err(error) => findings.push(found("world", Err(error.to_string()))),
+        }
         DoctorView {
             healthy: findings.iter().all(|finding| finding.level != "error"),
             findings,
@@ -65,14 +74,86 @@ impl App {
         }
     }
 
-    fn chain(&self) -> Result<String, String> {
-        match self.read(events::first_broken_link) {
-            Ok(None) => Ok("the journal's chain is whole".to_owned()),
-            Ok(Some(seq)) => Err(format!(
-                "event {seq} of the journal is not what was written; bring back a backup"
-            )),
+    fn database(&self) -> Result<String, String> {
+        match self.read(events::last_seq) {
+            Ok(seq) => Ok(format!("{seq} events in the journal")),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Mends what can be mended without a decision of a person; with `dry_run`, only says what that is.
+    ///
+    /// # Errors
+    /// The world could not be looked at.
+    pub async fn fix(&self, dry_run: bool) -> Result<FixView, Refused> {
+        let found = check_world(self.context()).await;
+        let found = found.map_err(|error| Refused::Internal(error.into()))?;
+        let (mut mended, mut left) = (Vec::new(), Vec::new());
+        for finding in found {
+            let mut view = of_world(&finding);
+            if !finding.is_mendable() {
+                left.push(view);
+            } else if dry_run {
+                mended.push(view);
+            } else {
+                match world::mend(self.context(), &finding).await {
+                    Ok(()) => {
+                        tracing::info!(code = finding.code.as_str(), at = finding.at, "mended");
+                        mended.push(view);
+                    }
+                    Err(error) => {
+                        view.detail = format!("{}; mending it failed: {error}", view.detail);
+                        left.push(view);
+                    }
+                }
+            }
+        }
+        Ok(FixView {
+            dry_run,
+            mended,
+            left,
+        })
+    }
+}
+
+/// Looks at the world after a start: tells what should not be, and mends what needs nobody's word.
+pub(super) async fn mend_after_start(context: Arc<Context>) {
+    let found = match check_world(&context).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(%error, "the world could not be looked at");
+            return;
+        }
+    };
+    let findings = found.len();
+    for finding in found {
+        let (code, at) = (finding.code.as_str(), &finding.at);
+        tracing::warn!(code, at, mend = finding.mend, "{}", finding.detail);
+        if finding.mends_itself() {
+            match world::mend(&context, &finding).await {
+                Ok(()) => tracing::info!(code, at, "mended"),
+                Err(error) => tracing::warn!(code, at, %error, "it could not be mended"),
+            }
+        }
+    }
+    tracing::info!(findings, "looked at the world");
+}
+
+fn of_world(finding: &Finding) -> FindingView {
+    let level = match finding.code.level() {
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    FindingView {
+        what: finding.code.what().to_owned(),
+        level: level.to_owned(),
+        detail: finding.detail.clone(),
+        code: Some(finding.code.as_str().to_owned()),
+        invariant: Some(finding.code.invariant().to_owned()),
+        run_id: finding.run.map(|run| run.to_string()),
+        at: Some(finding.at.clone()),
+        mend: Some(finding.mend.clone()),
+        mendable: Some(finding.is_mendable()),
     }
 }
 
@@ -85,6 +166,7 @@ fn found(what: &str, seen: Result<String, String>) -> FindingView {
         what: what.to_owned(),
         level: level.to_owned(),
         detail,
+        ..FindingView::default()
     }
 }
 

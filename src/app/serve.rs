@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::App;
 use super::alone::{Alone, alone_with};
+use super::doctor::mend_after_start;
 use crate::agent::claude::{self, locate::locate_at};
 use crate::config::{Config, Surroundings};
 use crate::dod::content::ContentStore;
@@ -114,6 +115,7 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone
     let router = http::router(app, http::Guard::new(port, origins));
     announce(&context, address, port, max_running);
     tokio::spawn(expire_daily(context.clone()));
+    tokio::spawn(mend_after_start(context.clone()));
     let looked_at = context.clone();
     tokio::spawn(async move {
         if let Err(error) = looked_at.look_for_left_out().await {

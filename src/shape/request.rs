@@ -201,6 +201,14 @@ pub struct MergeRequest {
     pub dry_run: bool,
 }
 
+/// How to mend what the doctor finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FixRequest {
+    /// Only say what would be mended.
+    pub dry_run: bool,
+}
+
 /// A workflow, as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -35,12 +35,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "shape", "store", "worktree",
         ],
     ),
+    // Who looks at all of it.
+    (
+        "world",
+        &[
+            "clock", "dod", "git", "merge", "process", "run", "runner", "store", "worktree",
+        ],
+    ),
     // The service as its doors see it.
     (
         "app",
         &[
             "agent", "clock", "config", "dod", "gate", "git", "journal", "process", "run",
-            "runner", "shape", "store", "worktree",
+            "runner", "shape", "store", "worktree", "world",
         ],
     ),
     // The doors.

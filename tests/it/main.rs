@@ -10,3 +10,4 @@ mod http;
 mod migrations;
 mod process;
 mod support;
+mod world;

@@ -1,6 +1,7 @@
 //! `doctor`: looks at what the server needs, here and, if one runs, through the server; says what to do.
 
 mod check;
+mod fix;
 mod machine;
 
 use serde_json::{Value, json};
@@ -14,6 +15,12 @@ use crate::config::{Config, SERVER_ENV, ServerArgs, Surroundings};
 
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
+    /// Show what the server can mend by itself; with --yes, mend it
+    #[arg(long)]
+    fix: bool,
+    /// Mend it
+    #[arg(long, requires = "fix")]
+    yes: bool,
     #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
@@ -24,6 +31,9 @@ pub struct DoctorArgs {
 pub fn doctor(args: &DoctorArgs, around: &Surroundings) -> Result<ExitCode, CliError> {
     let config = Config::load(&args.settings, around)?;
     let client = client(args, &config, around)?;
+    if args.fix {
+        return fix::fix(&client, args.yes, args.connection.json);
+    }
     let server = match client.fetch("/api/doctor") {
         Ok(answer) => Some(answer.value),
         Err(CliError::Unreachable { .. }) => None,
@@ -68,7 +78,12 @@ fn show(checks: &[Check], server: Option<&Value>, url: &str) -> Result<(), CliEr
     screen::line(format!("the server at {url}:"))?;
     let there = findings(Some(server)).map(|finding| {
         let level = words(finding, "level");
-        let seen = Column::text(words(finding, "detail"));
+        let by_itself = if finding["mendable"] == true {
+            " (doctor --fix)"
+        } else {
+            ""
+        };
+        let seen = Column::text(seen(finding) + by_itself);
         let level = Column::in_style(&level, style_of(&level));
         vec![Column::text(words(finding, "what")), level, seen]
     });
@@ -85,6 +100,18 @@ fn row(name: &str, status: &str, detail: &str, advice: &str) -> Vec<Column> {
         Column::text(detail),
         Column::text(advice),
     ]
+}
+
+/// What was found, where, and what mends it.
+fn seen(finding: &Value) -> String {
+    let mut text = words(finding, "detail");
+    if finding["at"].is_string() {
+        text.push_str(&format!(" ({})", words(finding, "at")));
+    }
+    if finding["mend"].is_string() {
+        text.push_str(&format!(": {}", words(finding, "mend")));
+    }
+    text
 }
 
 fn findings(server: Option<&Value>) -> impl Iterator<Item = &Value> {

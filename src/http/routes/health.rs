@@ -10,11 +10,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::app::view::{DoctorView, HealthView};
+use super::carry_out;
+use crate::app::request::FixRequest;
+use crate::app::view::{DoctorView, FixView, HealthView};
 use crate::http::Door;
 use crate::http::docs::Answers;
 use crate::http::problem::Problem;
-use crate::http::read::Query;
+use crate::http::read::{OptionalJsonBody, Query};
 
 /// Clients count on an answer within 3 s; what is left is for the way there and back.
 const PATIENCE: Duration = Duration::from_millis(2500);
@@ -64,6 +66,24 @@ pub async fn health(State(door): State<Door>) -> Response {
 pub async fn doctor(State(door): State<Door>, query: Query) -> Result<Json<DoctorView>, Problem> {
     query.finish()?;
     Ok(Json(door.app.doctor().await))
+}
+
+/// Mend what can be mended without a decision of a person
+///
+/// Can be repeated. Work that belongs to no known run is kept under a ref before its place is removed.
+#[utoipa::path(
+    post, path = "/api/doctor/fix", tag = "service", operation_id = "fix",
+    request_body(content = Option<FixRequest>),
+    responses((status = 200, body = FixView, description = "What was mended, and what is left"),
+        Answers<408>, Answers<413>, Answers<415>, Answers<422>),
+)]
+pub async fn fix(
+    State(door): State<Door>,
+    OptionalJsonBody(request): OptionalJsonBody<FixRequest>,
+) -> Result<Json<FixView>, Problem> {
+    carry_out(async move { door.app.fix(request.dry_run).await })
+        .await
+        .map(Json)
 }
 
 /// Figures for Prometheus

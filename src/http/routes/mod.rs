@@ -26,6 +26,7 @@ pub(super) fn all() -> OpenApiRouter<Door> {
     OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::doctor))
+        .routes(routes!(health::fix))
         .routes(routes!(health::metrics))
         .routes(routes!(runs::list, runs::create))
         .routes(routes!(runs::detail))

@@ -32,7 +32,8 @@ pub struct HealthView {
 }
 
 /// One thing that the doctor looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, serde::Deserialize, ToSchema)]
+#[serde(default)]
 pub struct FindingView {
     /// What was looked at.
     pub what: String,
@@ -40,6 +41,30 @@ pub struct FindingView {
     pub level: String,
     /// What was found, and what to do.
     pub detail: String,
+    /// The stable name of what does not hold; absent for what was merely looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub code: Option<String>,
+    /// The number of what must always hold and does not, `I1` to `I14`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub invariant: Option<String>,
+    /// The run that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub run_id: Option<String>,
+    /// The path, ref, process or row that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub at: Option<String>,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub mend: Option<String>,
+    /// Whether `POST /api/doctor/fix` does that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub mendable: Option<bool>,
 }
 
 /// What the doctor found.
@@ -49,4 +74,15 @@ pub struct DoctorView {
     pub healthy: bool,
     /// Everything that was looked at.
     pub findings: Vec<FindingView>,
+}
+
+/// What was mended.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, ToSchema)]
+pub struct FixView {
+    /// Whether nothing was done, and this is what would be.
+    pub dry_run: bool,
+    /// What was mended, or would be.
+    pub mended: Vec<FindingView>,
+    /// What is left for a person.
+    pub left: Vec<FindingView>,
 }

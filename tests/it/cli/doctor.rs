@@ -99,3 +99,48 @@ fn the_servers_own_checks_are_shown_and_count() {
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.stdout.contains("the chain is broken"), "{ended:?}");
 }
+
+/// `doctor --fix` with these arguments against a server that can mend one thing; with what the server was asked.
+fn fixed(arguments: &[&str]) -> (Ended, Value) {
+    let findings = json!({"dry_run": false, "left": [], "mended": [{
+        "what": "journal", "level": "error", "detail": "the rows differ", "code": "rows_differ",
+        "at": "runs", "mend": "they are written anew", "mendable": true,
+    }]});
+    let server = FakeServer::start(vec![("POST /api/doctor/fix", Reply::json(200, &findings))]);
+    let arguments = [
+        &["doctor", "--port", "0", "--server", &server.url, "--fix"],
+        arguments,
+    ];
+    let ended = a_good_machine().run(&arguments.concat());
+    (ended, server.asked_once().json())
+}
+
+#[test]
+fn fix_shows_first_what_it_would_mend_and_how_to_do_it() {
+    let (ended, asked) = fixed(&[]);
+    assert_eq!(asked, json!({"dry_run": true}));
+    assert_eq!(ended.code, 1, "the error is still there: {ended:?}");
+    for said in [
+        "would be mended:",
+        "rows_differ",
+        "the rows differ (runs): they are written anew",
+        "doctor --fix --yes",
+    ] {
+        assert!(ended.stdout.contains(said), "{said}: {ended:?}");
+    }
+}
+
+#[test]
+fn fix_with_yes_mends() {
+    let (ended, asked) = fixed(&["--yes"]);
+    assert_eq!(asked, json!({"dry_run": false}));
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.starts_with("mended:"), "{ended:?}");
+    assert!(!ended.stdout.contains("--yes"), "{ended:?}");
+}
+
+#[test]
+fn yes_means_nothing_without_fix() {
+    let ended = a_good_machine().run(&["doctor", "--yes"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+}

@@ -7,7 +7,7 @@ use agent_runner_api::http::problem::Code;
 use serde_json::Value;
 
 /// What clients count on: the fixed contract, and what belongs to it.
-const OPERATIONS: [&str; 28] = [
+const OPERATIONS: [&str; 29] = [
     "GET /api/health",
     "POST /api/runs",
     "GET /api/runs",
@@ -32,6 +32,7 @@ const OPERATIONS: [&str; 28] = [
     "PUT /api/workflows/{name}",
     "DELETE /api/workflows/{name}",
     "GET /api/doctor",
+    "POST /api/doctor/fix",
     "GET /metrics",
     "GET /openapi.json",
     "GET /docs",

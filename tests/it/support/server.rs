@@ -267,6 +267,21 @@ impl Server {
         self.run_with(script, &json!({"mode": "plain"}))
     }
 
+    /// What must always hold and does not, over database, git, processes and files.
+    #[track_caller]
+    pub fn world(&self) -> Vec<Value> {
+        let doctor = self.get("/api/doctor").expect(200);
+        let findings = doctor["findings"].as_array().unwrap().iter();
+        let of_world = findings.filter(|f| f["code"].is_string() || f["what"] == "world");
+        of_world.cloned().collect()
+    }
+
+    /// All that must always hold does, whatever goes on.
+    #[track_caller]
+    pub fn check_world(&self) {
+        assert_eq!(self.world(), Vec::<Value>::new());
+    }
+
     /// A path that a script can `wait-for` and a test can [`Server::mark`].
     pub fn mark_path(&self, name: &str) -> String {
         self.at("marks").join(name).display().to_string()

@@ -1,0 +1,216 @@
+//! Something that should not be: what, where, and how to mend it.
+
+use crate::process::Identity;
+use crate::run::{CommitId, RunId};
+use crate::worktree::Place;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Something is there that belongs to nothing, or may.
+    Warning,
+    /// Something that was promised does not hold.
+    Error,
+}
+
+/// The kinds of findings, each with a name that does not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// A row of the journal is not what was written.
+    ChainBroken,
+    /// Events at the end of the journal are gone.
+    EventsMissing,
+    /// An event cannot follow the ones before.
+    EventImpossible,
+    /// A request was accepted and has no event.
+    RequestLost,
+    /// The tables are not what the events tell.
+    RowsDiffer,
+    /// A payload is not there.
+    PayloadMissing,
+    /// A payload has other bytes.
+    PayloadChanged,
+    /// A merge is not in its base.
+    MergeMissing,
+    /// A merge commit is not the one that was allowed.
+    MergeChanged,
+    /// A run's worktree is gone.
+    WorktreeMissing,
+    /// A run's branch is gone.
+    BranchMissing,
+    /// A worktree or branch of ours belongs to no run.
+    PlaceOrphaned,
+    /// A worktree is there though its run has ended.
+    PlaceLeft,
+    /// A ref of ours belongs to nothing.
+    RefOrphaned,
+    /// A candidate is held that nobody lands.
+    CandidateLeft,
+    /// The trash is not emptied.
+    TrashLeft,
+    /// Work that was preserved has no ref.
+    PreservedMissing,
+    /// A run is said to be running and its agent is not.
+    ProcessMissing,
+    /// A process of a run that is not at work.
+    ProcessLeft,
+    /// A process of a run that nobody knows.
+    ProcessOrphaned,
+}
+
+impl Code {
+    /// The name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.told().0
+    }
+
+    /// The number of what does not hold.
+    #[must_use]
+    pub fn invariant(self) -> &'static str {
+        self.told().1
+    }
+
+    /// What was looked at.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self.invariant() {
+            "I1" | "I7" => "landings",
+            "I3" | "I4" => "processes",
+            "I5" | "I13" => "places",
+            "I8" => "payloads",
+            _ => "journal",
+        }
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn level(self) -> Level {
+        match self {
+            Code::PlaceOrphaned
+            | Code::PlaceLeft
+            | Code::RefOrphaned
+            | Code::CandidateLeft
+            | Code::TrashLeft
+            | Code::PreservedMissing
+            | Code::ProcessOrphaned => Level::Warning,
+            _ => Level::Error,
+        }
+    }
+
+    /// Whether runs at work may look so for a moment.
+    pub(super) fn moves(self) -> bool {
+        !matches!(self.what(), "journal" | "payloads")
+    }
+
+    fn told(self) -> (&'static str, &'static str) {
+        match self {
+            Code::ChainBroken => ("chain_broken", "I12"),
+            Code::EventsMissing => ("events_missing", "I10"),
+            Code::EventImpossible => ("event_impossible", "I6"),
+            Code::RequestLost => ("request_lost", "I2"),
+            Code::RowsDiffer => ("rows_differ", "I2"),
+            Code::PayloadMissing => ("payload_missing", "I8"),
+            Code::PayloadChanged => ("payload_changed", "I8"),
+            Code::MergeMissing => ("merge_missing", "I7"),
+            Code::MergeChanged => ("merge_changed", "I1"),
+            Code::WorktreeMissing => ("worktree_missing", "I5"),
+            Code::BranchMissing => ("branch_missing", "I5"),
+            Code::PlaceOrphaned => ("place_orphaned", "I5"),
+            Code::PlaceLeft => ("place_left", "I5"),
+            Code::RefOrphaned => ("ref_orphaned", "I5"),
+            Code::CandidateLeft => ("candidate_left", "I5"),
+            Code::TrashLeft => ("trash_left", "I5"),
+            Code::PreservedMissing => ("preserved_missing", "I13"),
+            Code::ProcessMissing => ("process_missing", "I3"),
+            Code::ProcessLeft => ("process_left", "I4"),
+            Code::ProcessOrphaned => ("process_orphaned", "I4"),
+        }
+    }
+}
+
+/// What mends a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// A person must decide.
+    ByHand,
+    /// The rows of the run are written anew from its events.
+    Rebuild(RunId),
+    /// The pin of the candidate is let go.
+    Release(CommitId),
+    /// The ref of preserved work is made again.
+    KeepAgain(RunId, CommitId),
+    /// The trash is emptied.
+    EmptyTrash,
+    /// The process of this run is ended.
+    End(RunId, Identity),
+    /// The place's work is kept under a ref, then the place is removed.
+    SetAside(Place),
+}
+
+/// Something that should not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind.
+    pub code: Code,
+    /// The run that it is about.
+    pub run: Option<RunId>,
+    /// The path, ref, process or row that it is about.
+    pub at: String,
+    /// A sentence for a person.
+    pub detail: String,
+    /// What mends it, for a person.
+    pub mend: String,
+    pub(super) remedy: Remedy,
+}
+
+impl Finding {
+    pub(super) fn new(code: Code, at: impl Into<String>, detail: impl Into<String>) -> Finding {
+        Finding {
+            code,
+            run: None,
+            at: at.into(),
+            detail: detail.into(),
+            mend: String::new(),
+            remedy: Remedy::ByHand,
+        }
+    }
+
+    pub(super) fn of(mut self, run: RunId) -> Finding {
+        self.run = Some(run);
+        self
+    }
+
+    /// What a person is to do.
+    pub(super) fn by_hand(mut self, mend: impl Into<String>) -> Finding {
+        self.mend = mend.into();
+        self
+    }
+
+    /// What [`mend`](super::mend) does.
+    pub(super) fn by(mut self, remedy: Remedy, mend: impl Into<String>) -> Finding {
+        self.remedy = remedy;
+        self.mend = mend.into();
+        self
+    }
+
+    /// Whether it can be mended without a decision of a person, losing nothing.
+    #[must_use]
+    pub fn is_mendable(&self) -> bool {
+        self.remedy != Remedy::ByHand
+    }
+
+    /// Whether it is mended unasked. What belongs to no known run is not: another service may know it, or a
+    /// database that was brought back may have forgotten it.
+    #[must_use]
+    pub fn mends_itself(&self) -> bool {
+        match self.remedy {
+            Remedy::ByHand | Remedy::SetAside(_) => false,
+            Remedy::End(..) => self.code == Code::ProcessLeft,
+            Remedy::Rebuild(_)
+            | Remedy::Release(_)
+            | Remedy::KeepAgain(..)
+            | Remedy::EmptyTrash => true,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! I1, I7: what is recorded as merged is in the base, and is the merge that was allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::finding::{Code, Finding};
+use super::{CheckError, Runs};
+use crate::git::RefName;
+use crate::run::{CommitId, Phase, Run};
+use crate::runner::Context;
+use crate::store::audit::Told;
+
+pub(super) async fn check(context: &Context, runs: &Runs) -> Result<Vec<Finding>, CheckError> {
+    let mut by_base: BTreeMap<&str, Vec<(&Told, &CommitId)>> = BTreeMap::new();
+    let mut commits = BTreeSet::new();
+    for told in runs.values() {
+        if let Phase::Merged { commit, .. } = &told.run.phase {
+            let landed = by_base.entry(&told.run.spec.base).or_default();
+            landed.push((told, commit));
+            commits.insert(commit.clone());
+        }
+    }
+    let parents = context.repository.parents_of_all(&commits).await?;
+    let mut findings = Vec::new();
+    for (base, landed) in by_base {
+        let tip = match RefName::branch(base) {
+            Ok(name) => context.repository.resolve(&name).await?,
+            Err(_) => None,
+        };
+        let there = landed.iter().map(|(_, commit)| (*commit).clone());
+        let there: BTreeSet<_> = there.filter(|c| parents.contains_key(c)).collect();
+        let outside = match &tip {
+            Some(tip) => context.repository.not_in_history(&there, tip).await?,
+            None => there,
+        };
+        for (told, commit) in landed {
+            let run = &told.run;
+            let Some(parents) = parents.get(commit) else {
+                findings.push(missing(run, commit, base, "is not in the repository"));
+                continue;
+            };
+            if outside.contains(commit) {
+                findings.push(missing(run, commit, base, &format!("is not in `{base}`")));
+            }
+            findings.extend(changed(told, commit, parents));
+        }
+    }
+    Ok(findings)
+}
+
+fn missing(run: &Run, commit: &CommitId, base: &str, how: &str) -> Finding {
+    let detail = format!("run {} is merged, and its commit {commit} {how}", run.id);
+    Finding::new(Code::MergeMissing, commit.as_str(), detail)
+        .of(run.id)
+        .by_hand(format!(
+            "somebody moved `{base}` back: merge {commit} by hand if that was not meant; it is not merged again by itself"
+        ))
+}
+
+fn changed(told: &Told, commit: &CommitId, parents: &[CommitId]) -> Option<Finding> {
+    let allowed = told.landing.as_ref()?;
+    if parents == [allowed.onto.clone(), allowed.head.clone()] {
+        return None;
+    }
+    let run = told.run.id;
+    let found: Vec<&str> = parents.iter().map(CommitId::as_str).collect();
+    let detail = format!(
+        "the merge of run {run} was allowed for {} onto {}, and has the parents {}",
+        allowed.head,
+        allowed.onto,
+        found.join(", ")
+    );
+    let finding = Finding::new(Code::MergeChanged, commit.as_str(), detail).of(run);
+    Some(finding.by_hand("look at what this commit brought into the base"))
+}

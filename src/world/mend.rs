@@ -1,0 +1,108 @@
+//! Doing what a finding's remedy says. Each looks again first, so that a finding that is no longer true does no harm.
+
+use super::finding::{Finding, Remedy};
+use crate::git::{NotMoved, RefEdit, RefName};
+use crate::run::{Phase, RunId};
+use crate::runner::Context;
+use crate::store::{StoreError, audit};
+use crate::{merge, process, worktree};
+
+/// Why a finding is not mended.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMended {
+    /// A person must decide.
+    #[error("it is not for the service to mend")]
+    ByHand,
+    /// It is not so any more.
+    #[error("something has changed since it was found: look again")]
+    Changed,
+    /// The commit is gone, and its work with it.
+    #[error("commit {0} is not in the repository any more")]
+    Gone(crate::run::CommitId),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] crate::git::Error),
+    /// A ref was not changed.
+    #[error(transparent)]
+    NotMoved(#[from] NotMoved),
+    /// A place was not set aside.
+    #[error(transparent)]
+    Place(#[from] worktree::CreateError),
+    /// The system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+}
+
+/// Mends it. Done already is as good.
+///
+/// # Errors
+/// As [`NotMended`] says; it can be tried again.
+pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended> {
+    let repository = &context.repository;
+    match &finding.remedy {
+        Remedy::ByHand => Err(NotMended::ByHand),
+        Remedy::Rebuild(run) => {
+            let run = *run;
+            let store = context.journal.store();
+            Ok(store.write(move |db| audit::rebuild(db, run)).await?)
+        }
+        Remedy::Release(candidate) => Ok(merge::release(repository, candidate).await?),
+        Remedy::KeepAgain(run, commit) => {
+            if !repository.has_commit(commit).await? {
+                return Err(NotMended::Gone(commit.clone()));
+            }
+            let edit = RefEdit::Create(RefName::preserved(*run), commit.clone());
+            match repository.edit_refs(&[edit], "kept again").await {
+                Ok(()) | Err(NotMoved::Changed { now: Some(_), .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        }
+        Remedy::EmptyTrash => {
+            let trash = worktree::trash_below(&context.config.worktrees_root);
+            Ok(worktree::empty_trash(&trash).await?)
+        }
+        Remedy::End(run, identity) => {
+            if is_at_work(context, *run)? {
+                return Err(NotMended::Changed);
+            }
+            let what = "end the process";
+            let ended = process::end(identity);
+            ended.map_err(|source| NotMended::Io { what, source })?;
+            Ok(())
+        }
+        Remedy::SetAside(place) => {
+            let what = "look who works there";
+            let path = place.path();
+            let workers =
+                process::folders_at_work().map_err(|source| NotMended::Io { what, source })?;
+            if workers.iter().any(|(_, folder)| folder.starts_with(&path)) {
+                return Err(NotMended::Changed);
+            }
+            worktree::set_aside(repository, place).await?;
+            let trash = place.trash();
+            // What cannot be deleted now is left in the trash, which is emptied every day.
+            if let Err(error) = worktree::empty_trash(&trash).await {
+                tracing::warn!(%error, "the trash could not be emptied");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn is_at_work(context: &Context, run: RunId) -> Result<bool, StoreError> {
+    let run = context.journal.run(run)?;
+    Ok(run.is_some_and(|run| {
+        matches!(
+            run.phase,
+            Phase::Preparing | Phase::Running | Phase::Aborting { .. }
+        )
+    }))
+}

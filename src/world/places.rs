@@ -1,0 +1,283 @@
+//! I5, I13: every worktree, branch and ref of ours belongs to a run, every run at rest has its own, and preserved
+//! work is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::finding::{Code, Finding, Remedy};
+use super::{CheckError, Runs, failed};
+use crate::clock;
+use crate::git::{BranchName, Checkout, Head, RefName};
+use crate::process;
+use crate::run::{CommitId, Phase, Run, RunId};
+use crate::runner::Context;
+use crate::worktree::{self, Place, trash_below};
+
+const BRANCHES: &str = "refs/heads/auto/";
+const PRESERVED: &str = "refs/agent_runner/preserved/";
+/// Work that was in the way or that nobody knew: kept until a person lets it go.
+const LEFTOVER: &str = "refs/agent_runner/preserved/leftover/";
+const CANDIDATES: &str = "refs/agent_runner/candidates/";
+/// A candidate is pinned before its landing is recorded, and landed or let go in seconds.
+const CANDIDATE_AGE: Duration = Duration::from_secs(60);
+/// The trash is emptied at each removal, at each start and every day.
+const TRASH_AGE: SignedDuration = SignedDuration::from_hours(48);
+
+/// What lies there, whoever's it is.
+pub(super) struct Seen {
+    /// All branches that may be of ours, and all refs that are.
+    refs: BTreeMap<String, CommitId>,
+    /// What lies in the root of the worktrees, but for hidden files.
+    folders: BTreeSet<String>,
+}
+
+pub(super) async fn seen(context: &Context) -> Result<Seen, CheckError> {
+    let mut refs = context.repository.refs_below(BRANCHES).await?;
+    refs.extend(context.repository.refs_below("refs/agent_runner/").await?);
+    Ok(Seen {
+        refs: refs.into_iter().collect(),
+        folders: names_in(&context.config.worktrees_root)?
+            .into_iter()
+            .filter(|name| !name.starts_with('.'))
+            .collect(),
+    })
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>, CheckError> {
+    let what = format!("list {}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(what)(error)),
+    };
+    let names = entries.flatten();
+    Ok(names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
+}
+
+pub(super) fn check(
+    context: &Context,
+    seen: &Seen,
+    runs: &Runs,
+) -> Result<Vec<Finding>, CheckError> {
+    let root = &context.config.worktrees_root;
+    let mut findings = orphans(context, seen, runs)?;
+    for told in runs.values() {
+        findings.extend(of_run(root, seen, &told.run));
+        findings.extend(preserved(context, seen, &told.run));
+    }
+    findings.extend(refs(context, seen, runs));
+    let trash = trash_below(root);
+    if let Some(old) = names_in(&trash)?.iter().find(|name| is_old(name)) {
+        let at = trash.join(old).display().to_string();
+        let finding = Finding::new(Code::TrashLeft, at, "the trash is not emptied");
+        findings.push(finding.by(Remedy::EmptyTrash, "the trash is emptied"));
+    }
+    Ok(findings)
+}
+
+/// The name of what is in the trash has the time when it came there.
+fn is_old(name: &str) -> bool {
+    let since = uuid::Uuid::try_parse(name)
+        .ok()
+        .and_then(|id| id.get_timestamp());
+    let seconds = since.and_then(|at| i64::try_from(at.to_unix().0).ok());
+    let since = seconds.and_then(|s| jiff::Timestamp::from_second(s).ok());
+    since.is_some_and(|since| clock::now().duration_since(since) > TRASH_AGE)
+}
+
+/// Worktrees and branches of runs that the journal does not know.
+fn orphans(context: &Context, seen: &Seen, runs: &Runs) -> Result<Vec<Finding>, CheckError> {
+    let known: BTreeSet<&str> = runs.values().map(|told| told.run.branch.as_str()).collect();
+    let of_folders = seen.folders.iter().map(|name| format!("auto/{name}"));
+    let of_refs = seen.refs.keys();
+    let of_refs = of_refs.filter_map(|name| name.strip_prefix("refs/heads/").map(str::to_owned));
+    let all: BTreeSet<String> = of_folders.chain(of_refs).collect();
+    let unknown = all
+        .into_iter()
+        .filter(|name| !known.contains(name.as_str()));
+    let unknown: Vec<BranchName> = unknown
+        .filter_map(|name| BranchName::try_from(name).ok())
+        .filter(ends_in_an_id)
+        .collect();
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let others = Others {
+        checkouts: context.repository.checkouts()?,
+        at_work: process::folders_at_work().map_err(failed("list the processes"))?,
+    };
+    let orphans = unknown.iter();
+    Ok(orphans
+        .map(|branch| orphan(context, seen, &others, branch))
+        .collect())
+}
+
+/// Ours end in the short id of their run.
+fn ends_in_an_id(branch: &BranchName) -> bool {
+    let last = branch.as_str().rsplit('-').next().unwrap_or_default();
+    last.len() == 8 && last.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Who else may need an orphan.
+struct Others {
+    checkouts: Vec<Checkout>,
+    at_work: Vec<(i32, PathBuf)>,
+}
+
+fn orphan(context: &Context, seen: &Seen, others: &Others, branch: &BranchName) -> Finding {
+    let place = Place::new(&context.config.worktrees_root, branch);
+    let path = place.path();
+    let has_folder = seen.folders.contains(branch.folder());
+    let (at, detail) = if has_folder {
+        (path.display().to_string(), "a worktree that no run has")
+    } else {
+        (branch.to_ref().to_string(), "a branch that no run has")
+    };
+    let finding = Finding::new(Code::PlaceOrphaned, at, detail);
+    if has_folder && !worktree::is_registered(&context.repository, &place) {
+        return finding
+            .by_hand("it was not made by this service: remove it by hand if nobody needs it");
+    }
+    let on_branch = Head::On(branch.to_ref().to_string());
+    let mut checkouts = others.checkouts.iter();
+    if let Some(elsewhere) = checkouts.find(|c| c.head == on_branch && c.path != path) {
+        let path = elsewhere.path.display();
+        return finding.by_hand(format!(
+            "it is checked out at {path}: somebody may work there"
+        ));
+    }
+    let mut at_work = others.at_work.iter();
+    if let Some((pid, _)) = at_work.find(|(_, folder)| folder.starts_with(&path)) {
+        return finding.by_hand(format!("process {pid} works in it: end that first"));
+    }
+    let kept = format!("{LEFTOVER}{branch}/");
+    let mend = format!("its work is kept under {kept}, then worktree and branch are removed");
+    finding.by(Remedy::SetAside(place), mend)
+}
+
+/// The place of a run that the journal knows.
+fn of_run(root: &Path, seen: &Seen, run: &Run) -> Vec<Finding> {
+    let Ok(branch) = BranchName::try_from(run.branch.clone()) else {
+        return Vec::new();
+    };
+    let has_folder = seen.folders.contains(branch.folder());
+    let path = root.join(branch.folder()).display().to_string();
+    let name = branch.to_ref().to_string();
+    let id = run.id;
+    let mut findings = Vec::new();
+    match &run.phase {
+        Phase::Queued | Phase::Running | Phase::AtRest { .. } if run.placed => {
+            if !has_folder {
+                let detail = format!("the worktree of run {id} is gone");
+                let finding = Finding::new(Code::WorktreeMissing, path, detail).of(id);
+                findings.push(finding.by_hand("abort the run: what is on its branch is preserved"));
+            }
+            // An agent at work may do with its branch what it likes, and what it left is settled after it.
+            if matches!(run.phase, Phase::AtRest { .. }) && !seen.refs.contains_key(&name) {
+                let detail = format!("the branch of run {id} is gone");
+                let head = run
+                    .head
+                    .as_ref()
+                    .map_or("HEAD", |head| head.commit.as_str());
+                let finding = Finding::new(Code::BranchMissing, name, detail).of(id);
+                findings
+                    .push(finding.by_hand(format!("make it again: git branch {branch} {head}")));
+            }
+        }
+        // A crash in the middle of a restore, or somebody made it by hand: it may be somebody's work.
+        Phase::Aborted { .. } if has_folder => {
+            let detail = format!("run {id} is aborted, and its worktree is there");
+            let finding = Finding::new(Code::PlaceLeft, path, detail).of(id);
+            findings.push(finding.by_hand(format!(
+                "agent_runner_api restore {id}, and abort it again if it is to go"
+            )));
+        }
+        Phase::Merged { .. } if has_folder && !run.placed => {
+            let detail = format!("run {id} is merged, and its worktree is there again");
+            let finding = Finding::new(Code::PlaceLeft, path, detail).of(id);
+            findings.push(finding.by_hand("remove it by hand if nobody needs it"));
+        }
+        _ => {}
+    }
+    findings
+}
+
+/// What was preserved of an aborted run, as long as it is to be kept.
+fn preserved(context: &Context, seen: &Seen, run: &Run) -> Option<Finding> {
+    let Phase::Aborted {
+        at,
+        preserved: Some(commit),
+        ..
+    } = &run.phase
+    else {
+        return None;
+    };
+    let keep = SignedDuration::from_hours(24 * i64::from(context.config.preserved_keep_days));
+    let name = RefName::preserved(run.id).to_string();
+    if seen.refs.contains_key(&name) || clock::now().duration_since(*at) > keep {
+        return None;
+    }
+    let detail = format!("the preserved work of run {} has no ref", run.id);
+    let finding = Finding::new(Code::PreservedMissing, name, detail).of(run.id);
+    let mend = "the ref is made again, if the commit is still there";
+    Some(finding.by(Remedy::KeepAgain(run.id, commit.clone()), mend))
+}
+
+/// Refs of ours that belong to nothing.
+fn refs(context: &Context, seen: &Seen, runs: &Runs) -> Vec<Finding> {
+    let landing: BTreeSet<&CommitId> = runs
+        .values()
+        .filter_map(|told| match &told.run.phase {
+            Phase::Merging { candidate, .. } => Some(candidate),
+            _ => None,
+        })
+        .collect();
+    let mut findings = Vec::new();
+    for (name, commit) in &seen.refs {
+        if name.starts_with(LEFTOVER) || name.starts_with("refs/heads/") {
+            continue;
+        }
+        if let Some(run) = name.strip_prefix(PRESERVED) {
+            let run = run.parse::<RunId>().ok();
+            if !run.is_some_and(|run| runs.contains_key(&run)) {
+                let finding =
+                    Finding::new(Code::RefOrphaned, name, "preserved work of no known run");
+                findings.push(
+                    finding
+                        .by_hand("it is work: look at it, and delete the ref if nobody needs it"),
+                );
+            }
+        } else if name.starts_with(CANDIDATES) {
+            let file = context.repository.common_dir().join(name);
+            if !landing.contains(commit) && !is_young(&file) {
+                let detail = "a candidate that nobody lands is held";
+                let finding = Finding::new(Code::CandidateLeft, name, detail);
+                findings.push(finding.by(Remedy::Release(commit.clone()), "its ref is deleted"));
+            }
+        } else {
+            let finding = Finding::new(
+                Code::RefOrphaned,
+                name,
+                "a ref that this version does not know",
+            );
+            findings.push(
+                finding.by_hand("a newer version may have made it; delete it if nobody needs it"),
+            );
+        }
+    }
+    findings
+}
+
+/// Whether this ref was written a moment ago. Packed ones are old.
+fn is_young(file: &Path) -> bool {
+    let written = std::fs::metadata(file).and_then(|meta| meta.modified());
+    written
+        .ok()
+        .and_then(|at| at.elapsed().ok())
+        .is_some_and(|age| age < CANDIDATE_AGE)
+}

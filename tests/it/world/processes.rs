@@ -1,0 +1,75 @@
+//! The processes of runs.
+
+use std::process::{Child, Command, Stdio};
+
+use agent_runner_api::process::RUN_MARKER;
+
+use super::{assert_found_and_mended, found, started};
+use crate::support::wait::until;
+
+/// A process that says it belongs to a run; it lives as long as its standard input.
+#[expect(clippy::disallowed_methods, reason = "a process that got away")]
+fn marked(run: &str) -> Child {
+    Command::new("/bin/cat")
+        .env(RUN_MARKER, run)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_process_of_a_run_that_has_ended_is_ended() {
+    let server = started();
+    let run = server.finished("print done");
+    server.check_world();
+    let mut left = marked(&run.id);
+    // Waiting would close it, and end the process kindly.
+    let _open = left.stdin.take();
+    assert_found_and_mended(&server, "process_left", &format!("pid {}", left.id()));
+    assert!(!left.wait().unwrap().success());
+}
+
+#[test]
+fn a_start_ends_what_is_left_of_runs_that_have_ended() {
+    let server = started();
+    let run = server.run("sleep 1000");
+    run.abort().expect(200);
+    server.kill();
+    let mut left = marked(&run.id);
+    // Waiting would close it, and end the process kindly.
+    let _open = left.stdin.take();
+    server.start_again();
+    assert!(!left.wait().unwrap().success());
+    server.check_world();
+}
+
+#[test]
+fn processes_of_runs_at_work_and_of_other_services_are_let_alone() {
+    let server = started();
+    let run = server.run("sleep 1000");
+    let mut at_work = marked(&run.id);
+    let mut foreign = marked("01934e2a-0000-7000-8000-0123456789ab");
+    server.check_world();
+    super::fix(&server, false);
+    for process in [&mut at_work, &mut foreign] {
+        assert!(process.try_wait().unwrap().is_none());
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    run.abort().expect(200);
+}
+
+#[test]
+fn an_agent_that_is_killed_while_no_server_is_there_leaves_nothing_to_mend() {
+    let server = started();
+    let run = server.run("sleep 1000");
+    let pid = run.detail()["pid"].as_i64().unwrap();
+    server.kill();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let exit = server.attempt(&run.id, 1).join("exit.json");
+    until("its supervisor has seen it", || exit.exists());
+    server.start_again();
+    run.wait_for("failed");
+    assert_eq!(found(&server), []);
+}
