@@ -95,6 +95,7 @@ fn twenty_agents_outlive_the_server_and_every_byte_is_told_once() {
     until("all slots are free", || {
         server.get("/api/health").expect(200)["running"] == 0
     });
+    server.check_world();
 }
 
 /// The run has ended as its script says, and a reader who saw this much gets the rest.

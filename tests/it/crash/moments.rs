@@ -30,6 +30,7 @@ fn what_was_accepted_is_there_after_a_crash_right_after_the_answer() {
     for run in [first, second, third] {
         run.wait_for("finished");
     }
+    server.check_world();
 }
 
 /// Sends a request with a key of its own, and kills the server at this moment of it; then the same again.
@@ -177,6 +178,7 @@ fn a_crash_in_the_middle_of_many_merges() {
     for n in 1..=6 {
         assert_eq!(server.repo.read(&format!("work-{n}.txt")), format!("{n}\n"));
     }
+    server.check_world();
 }
 
 #[test]
@@ -208,6 +210,7 @@ fn a_crash_right_after_the_base_has_moved_is_made_good_before_anything_else_land
         assert_eq!(server.repo.read(&format!("one-{round}")), "done\n");
         assert_eq!(server.repo.read(&format!("two-{round}")), "done\n");
     }
+    server.check_world();
 }
 
 #[test]
@@ -220,6 +223,7 @@ fn a_crash_right_after_a_merge_leaves_no_worktree_behind() {
     assert_eq!(run.status(), "merged");
     run.wait_until_gone();
     assert_eq!(server.repo.status(), "");
+    server.check_world();
 }
 
 #[test]
@@ -250,6 +254,7 @@ fn a_crash_in_the_middle_of_an_abort_is_finished_at_the_next_start() {
         .as_str()
         .expect("its work is kept");
     assert_eq!(server.repo.file(kept, "work.txt").unwrap(), "half\n");
+    server.check_world();
 }
 
 #[test]
@@ -301,4 +306,5 @@ fn requests_in_flight_when_the_server_dies_are_there_if_they_were_answered() {
             "finished"
         );
     }
+    server.check_world();
 }

@@ -63,6 +63,7 @@ fn an_agent_that_a_new_server_has_found_is_aborted_with_all_that_it_started() {
         .unwrap()
         .to_owned();
     assert_eq!(server.repo.file(&kept, "work.txt").unwrap(), "half\n");
+    server.check_world();
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn a_limit_holds_while_no_server_is_there() {
     server.start_again();
     let failed = run.wait_for("failed");
     assert_eq!(failed["failure"]["code"], "wall_clock_limit");
+    server.check_world();
 }
 
 #[test]
@@ -97,6 +99,7 @@ fn a_session_goes_on_after_a_crash() {
     assert!(
         server.repo.file(head, "one.txt").is_some() && server.repo.file(head, "two.txt").is_some()
     );
+    server.check_world();
 }
 
 #[test]
@@ -105,6 +108,7 @@ fn a_supervisor_that_is_killed_leaves_an_unknown_end_and_no_process() {
     let (run, held) = run_that_holds(&server);
     kill_supervisor(&server, &run);
     assert_unknown(&server, &run, &held);
+    server.check_world();
 }
 
 #[test]
@@ -115,4 +119,5 @@ fn a_supervisor_that_is_killed_while_no_server_is_there_too() {
     kill_supervisor(&server, &run);
     server.start_again();
     assert_unknown(&server, &run, &held);
+    server.check_world();
 }

@@ -61,6 +61,7 @@ fn an_abort_ends_all_that_the_agent_has_started_and_keeps_its_work() {
         &json!({"item_key": "review", "payload_text": "x"}),
     )
     .expect_problem(409, "run_aborted");
+    server.check_world();
 }
 
 #[test]
@@ -74,6 +75,7 @@ fn two_aborts_at_once_are_both_answered() {
     for answer in answers {
         assert_eq!(answer.expect(200)["status"], "aborted");
     }
+    server.check_world();
 }
 
 #[test]
@@ -107,6 +109,7 @@ fn a_restore_brings_branch_and_uncommitted_work_back() {
     run.abort().expect(200);
     run.post("/restore", &json!({})).expect(200);
     assert_eq!(read("uncommitted.txt"), "two\n");
+    server.check_world();
 }
 
 #[test]
@@ -122,6 +125,7 @@ fn a_finished_run_can_be_aborted_restored_and_merged() {
     );
     run.merge().expect(200);
     assert_eq!(server.repo.read("work.txt"), "done\n");
+    server.check_world();
 }
 
 #[test]
@@ -137,4 +141,5 @@ fn a_queued_run_is_aborted_without_ever_starting() {
     let third = server.finished("write work.txt done");
     assert_eq!(second.status(), "aborted");
     assert_eq!(third.detail()["status"], "finished");
+    server.check_world();
 }

@@ -41,6 +41,7 @@ fn each_limit_has_its_own_failure() {
         assert_eq!(ended["exit_code"], Value::Null);
         assert!(ended["ended_at"].is_string());
     }
+    server.check_world();
 }
 
 #[test]
@@ -67,6 +68,7 @@ fn an_agent_that_ignores_every_kind_word_is_killed_with_all_that_it_started() {
         "half\n",
         "its work is kept"
     );
+    server.check_world();
 }
 
 #[test]
@@ -84,6 +86,7 @@ fn an_exit_code_is_the_agents_own() {
         .wait_for("failed");
     assert_eq!(said["exit_code"], 4);
     assert_eq!(said["failure"]["code"], "exit_code");
+    server.check_world();
 }
 
 #[test]
@@ -94,6 +97,7 @@ fn an_error_of_the_models_api_is_told_with_its_status() {
     let detail = ended["failure"]["detail"].as_str().unwrap();
     assert!(detail.contains("500"), "{detail}");
     assert_eq!(ended["exit_code"], 0);
+    server.check_world();
 }
 
 #[test]
@@ -102,6 +106,7 @@ fn a_stream_without_a_last_word_is_cut_off() {
     let ended = server.run("print working\ncut-off").wait_for("failed");
     assert_eq!(ended["failure"]["code"], "cut_off");
     assert_eq!(ended["exit_code"], 0);
+    server.check_world();
 }
 
 #[test]
@@ -113,6 +118,7 @@ fn a_signal_that_was_not_ours_is_told() {
     assert_eq!(ended["failure"]["code"], "killed");
     assert_eq!(ended["exit_code"], Value::Null);
     assert_eq!(ended["attempts"][0]["signal"], 9);
+    server.check_world();
 }
 
 #[test]
@@ -123,6 +129,7 @@ fn a_failed_run_keeps_its_work_and_can_be_proven_and_merged() {
     run.prove();
     run.merge().expect(200);
     assert_eq!(server.repo.read("work.txt"), "good enough\n");
+    server.check_world();
 }
 
 #[test]
@@ -135,6 +142,7 @@ fn an_agent_that_removes_everything_has_done_just_that() {
     assert_eq!(server.repo.status(), "");
     run.abort().expect(200);
     assert!(!run.worktree.exists() && !server.repo.has_branch(&run.branch));
+    server.check_world();
 }
 
 #[test]
@@ -151,6 +159,7 @@ fn an_agent_that_leaves_its_branch_loses_no_work() {
     let kept = detail["preserved_commit"].as_str().expect("it is kept");
     assert_eq!(server.repo.file(kept, "work.txt").unwrap(), "lost?\n");
     assert_eq!(server.repo.status(), "");
+    server.check_world();
 }
 
 /// Waits for an end, good or bad.

@@ -70,6 +70,7 @@ fn only_regular_files_inside_the_worktree_are_taken() {
         let evidence = json!({"item_key": "review", "kind": "file", "payload_path": path});
         run.post("/evidence", &evidence).expect(201);
     }
+    server.check_world();
 }
 
 #[test]
@@ -84,6 +85,7 @@ fn a_file_over_the_limit_is_refused() {
     let kept = fs::read_dir(server.at("state/evidence")).unwrap();
     let files = kept.filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_file());
     assert_eq!(files.count(), 0, "nothing is left of it");
+    server.check_world();
 }
 
 #[test]
@@ -113,6 +115,7 @@ fn evidence_has_exactly_one_payload_that_fits_its_kind() {
     }
     assert_eq!(run.detail()["dod_items"].as_array().unwrap().len(), 1);
     assert_eq!(run.get("/evidence").expect(200)["evidence"], json!([]));
+    server.check_world();
 }
 
 #[test]
@@ -126,6 +129,7 @@ fn an_item_takes_the_kinds_that_it_names() {
         .expect_problem(422, "kind_not_accepted");
     let file = json!({"item_key": "shot", "kind": "file", "payload_path": "work.txt"});
     run.post("/evidence", &file).expect(201);
+    server.check_world();
 }
 
 #[test]
@@ -170,6 +174,7 @@ fn payloads_come_back_byte_for_byte_after_the_worktree_is_gone() {
     let all = run.get("/evidence").expect(200);
     assert_eq!(all["evidence"].as_array().unwrap().len(), 4);
     assert_eq!(all["evidence"][0]["sha256"], of_path["sha256"]);
+    server.check_world();
 }
 
 #[test]
@@ -198,6 +203,7 @@ fn an_upload_needs_a_file_and_knows_its_fields() {
             .len(),
         1
     );
+    server.check_world();
 }
 
 #[test]
@@ -213,4 +219,5 @@ fn unknown_evidence_is_not_found() {
         let by = json!({"validated_by": "Vera"});
         run.post(&validate, &by).expect_problem(404, "not_found");
     }
+    server.check_world();
 }

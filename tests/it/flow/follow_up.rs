@@ -59,6 +59,7 @@ fn a_message_goes_on_in_the_same_session_and_worktree() {
         .expect_problem(409, "already_merged");
     run.post("/retry", &json!({}))
         .expect_problem(409, "already_merged");
+    server.check_world();
 }
 
 #[test]
@@ -80,6 +81,7 @@ fn a_retry_begins_a_fresh_session_in_the_same_worktree() {
         server.repo.file(head, "tries.txt").unwrap(),
         "again\nagain\n"
     );
+    server.check_world();
 }
 
 #[test]
@@ -92,6 +94,7 @@ fn a_failed_run_takes_a_message() {
     let ended = run.wait_for("finished");
     assert_eq!(ended["failure"], Value::Null);
     assert_eq!(ended["attempts"][0]["failure"]["code"], "api_error");
+    server.check_world();
 }
 
 #[test]
@@ -107,4 +110,5 @@ fn a_run_at_work_takes_no_message_and_an_empty_one_is_refused() {
     run.post("/messages", &json!({}))
         .expect_problem(422, "invalid");
     run.abort().expect(200);
+    server.check_world();
 }

@@ -198,6 +198,7 @@ fn a_run_walks_from_request_to_merge() {
         "asked again, the same answer"
     );
     run.abort().expect_problem(409, "already_merged");
+    server.check_world();
 }
 
 #[test]
@@ -233,6 +234,7 @@ fn the_list_has_every_field_newest_first_and_takes_filters_and_pages() {
     server
         .get("/api/runs?cursor=nonsense")
         .expect_problem(422, "invalid");
+    server.check_world();
 }
 
 #[test]
@@ -258,4 +260,5 @@ fn health_tells_where_the_server_is_and_what_it_does() {
     until("the slot is free", || {
         server.get("/api/health").expect(200)["running"] == 0
     });
+    server.check_world();
 }

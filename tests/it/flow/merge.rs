@@ -26,6 +26,7 @@ fn a_base_that_moved_gets_the_work_on_top() {
     assert_eq!(server.repo.parents(commit), [moved, head]);
     assert_eq!(server.repo.read("work.txt"), "by the agent\n");
     assert_eq!(server.repo.read("other.txt"), "by somebody else\n");
+    server.check_world();
 }
 
 #[test]
@@ -51,6 +52,7 @@ fn a_conflict_names_its_files_and_moves_nothing() {
     run.prove();
     run.merge().expect(200);
     assert_eq!(server.repo.read("a.txt"), "by the agent\n");
+    server.check_world();
 }
 
 #[test]
@@ -66,6 +68,7 @@ fn changes_apart_in_the_checkout_of_the_base_stay_as_they_are() {
     assert_eq!(server.repo.status(), before);
     assert_eq!(server.repo.read("b.txt"), "half written\n");
     assert_eq!(server.repo.read("work.txt"), "by the agent\n");
+    server.check_world();
 }
 
 #[test]
@@ -85,6 +88,7 @@ fn changes_in_the_way_are_refused_before_anything_moved() {
     run.merge().expect(200);
     assert_eq!(server.repo.read("a.txt"), "by the agent\n");
     assert_eq!(server.repo.status(), "");
+    server.check_world();
 }
 
 #[test]
@@ -97,6 +101,7 @@ fn an_untracked_file_in_the_way_is_not_overwritten() {
     assert_eq!(refused["paths"], json!(["work.txt"]));
     assert_eq!(server.repo.master(), before);
     assert_eq!(server.repo.read("work.txt"), "by the owner\n");
+    server.check_world();
 }
 
 #[test]
@@ -109,6 +114,7 @@ fn a_base_that_is_checked_out_nowhere_moves_alone() {
     assert_eq!(server.repo.master(), merged["commit"].as_str().unwrap());
     assert!(!server.repo.root().join("work.txt").exists());
     assert_eq!(server.repo.status(), "");
+    server.check_world();
 }
 
 #[test]
@@ -126,6 +132,7 @@ fn a_run_lands_on_the_base_that_it_was_asked_for() {
         merged["commit"].as_str().unwrap()
     );
     assert_eq!(server.repo.master(), master);
+    server.check_world();
 }
 
 #[test]
@@ -142,6 +149,7 @@ fn a_dry_run_says_that_it_would_merge_and_moves_nothing() {
     assert_eq!(server.repo.git(&["for-each-ref"]), before);
     assert_eq!(run.status(), "finished");
     assert_eq!(run.merge().expect(200)["status"], "merged");
+    server.check_world();
 }
 
 #[test]
@@ -164,6 +172,7 @@ fn a_message_of_ones_own_keeps_the_trailers() {
     assert_eq!(trailers.trim(), run.id);
     run.post("/merge", &json!({"message": " "}))
         .expect_problem(422, "invalid");
+    server.check_world();
 }
 
 #[test]
@@ -177,6 +186,7 @@ fn what_was_written_after_the_end_is_kept_when_the_worktree_goes() {
     let commit = server.repo.commit_of(&kept).expect("it is preserved");
     assert_eq!(server.repo.file(&commit, "late.txt").unwrap(), "late\n");
     assert!(!server.repo.root().join("late.txt").exists());
+    server.check_world();
 }
 
 #[test]
@@ -188,4 +198,5 @@ fn a_branch_is_kept_after_its_merge_if_that_is_wanted() {
     run.merge().expect(200);
     crate::support::wait::until("the worktree is gone", || !run.worktree.exists());
     assert!(server.repo.has_branch(&run.branch));
+    server.check_world();
 }

@@ -46,6 +46,7 @@ fn runs_wait_in_their_order_and_start_when_the_slot_is_free() {
     third.wait_for("finished");
     let order = std::fs::read_to_string(server.mark_path("order")).unwrap();
     assert_eq!(order, "1\n2\n3\n");
+    server.check_world();
 }
 
 #[test]
@@ -58,6 +59,7 @@ fn an_abort_gives_its_slot_to_the_next() {
     assert_eq!(third.detail()["queue_position"], 1);
     first.abort().expect(200);
     third.wait_for("finished");
+    server.check_world();
 }
 
 #[test]
@@ -72,6 +74,7 @@ fn a_slot_that_came_free_while_no_server_was_there_is_given_at_the_start() {
     server.start_again();
     second.wait_for("finished");
     assert_eq!(first.wait_for("failed")["exit_code"], 7);
+    server.check_world();
 }
 
 #[test]
@@ -88,6 +91,7 @@ fn a_run_that_could_not_be_started_gives_its_slot_back() {
     first.abort().expect(200);
     last.wait_for("finished");
     assert_eq!(failing.detail()["failure"]["code"], "spawn_failed");
+    server.check_world();
 }
 
 #[test]
@@ -110,4 +114,5 @@ fn a_follow_up_waits_in_the_queue_too() {
             .len(),
         2
     );
+    server.check_world();
 }

@@ -58,6 +58,7 @@ fn eight_merges_at_once_land_one_commit_each() {
         run.wait_until_gone();
     }
     assert_eq!(server.repo.status(), "");
+    server.check_world();
 }
 
 #[test]
@@ -71,6 +72,7 @@ fn a_request_is_answered_when_its_agent_works_however_many_come_and_end_at_once(
             assert!(status != "queued" && status != "preparing", "{status}");
         }
     }
+    server.check_world();
 }
 
 #[test]
@@ -86,6 +88,7 @@ fn two_merges_at_once_of_one_run_land_it_once() {
     for answer in answers {
         assert_eq!(answer.expect(200)["commit"], landed[0].as_str());
     }
+    server.check_world();
 }
 
 #[test]
@@ -111,6 +114,7 @@ fn a_merge_and_an_abort_at_once_are_one_of_both() {
         assert_eq!((merge, abort, landed), expected, "{status}");
         run.wait_until_gone();
     }
+    server.check_world();
 }
 
 #[test]
@@ -137,4 +141,5 @@ fn two_validations_and_a_merge_at_once_land_only_what_is_proven() {
         }
         other => panic!("{other}"),
     }
+    server.check_world();
 }
