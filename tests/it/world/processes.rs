@@ -1,10 +1,13 @@
 //! The processes of runs.
 
+use std::fs;
 use std::process::{Child, Command, Stdio};
 
 use agent_runner_api::process::RUN_MARKER;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
-use super::{assert_found_and_mended, found, started};
+use super::{assert_found_and_left, assert_found_and_mended, found, started};
 use crate::support::wait::until;
 
 /// A process that says it belongs to a run; it lives as long as its standard input.
@@ -65,11 +68,31 @@ fn an_agent_that_is_killed_while_no_server_is_there_leaves_nothing_to_mend() {
     let run = server.run("sleep 1000");
     let pid = run.detail()["pid"].as_i64().unwrap();
     server.kill();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
     let exit = server.attempt(&run.id, 1).join("exit.json");
     until("its supervisor has seen it", || exit.exists());
     server.start_again();
     run.wait_for("failed");
     assert_eq!(found(&server), []);
+}
+
+#[test]
+fn a_running_run_whose_agent_is_gone_is_told_until_its_end_is_recorded() {
+    let server = started();
+    let run = server.run("sleep 1000");
+    let started = fs::read(server.attempt(&run.id, 1).join("started.json")).unwrap();
+    let started: Value = serde_json::from_slice(&started).unwrap();
+    let pid = |who: &str| {
+        let pid = started[who]["pid"].as_i64().unwrap();
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    };
+    // A supervisor that is stuck cannot tell that its agent has ended.
+    kill_process(pid("supervisor"), Signal::STOP).unwrap();
+    kill_process(pid("agent"), Signal::KILL).unwrap();
+    let at = format!("pid {}", pid("agent"));
+    assert_found_and_left(&server, "process_missing", &at);
+    kill_process(pid("supervisor"), Signal::CONT).unwrap();
+    run.wait_for("failed");
+    server.check_world();
 }
