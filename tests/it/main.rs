@@ -3,6 +3,7 @@
 mod claude;
 mod cli;
 mod crash;
+mod faults;
 mod flow;
 mod git;
 mod house_rules;

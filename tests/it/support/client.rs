@@ -151,6 +151,18 @@ impl Client {
 
     /// Begins to read a body that goes on; `None` if nobody answers.
     pub fn open(&self, path: &str, headers: &[(&str, &str)]) -> Option<Box<dyn Read + Send>> {
+        match self.try_open(path, headers)? {
+            Ok(body) => Some(body),
+            Err(status) => panic!("GET {path}: {status}"),
+        }
+    }
+
+    /// The same, with the status of an answer that is no such body.
+    pub fn try_open(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Option<Result<Box<dyn Read + Send>, u16>> {
         let mut request = ureq::http::Request::builder()
             .method("GET")
             .uri(format!("{}{path}", self.url));
@@ -158,7 +170,11 @@ impl Client {
             request = request.header(*name, *value);
         }
         let response = self.agent.run(request.body(()).unwrap()).ok()?;
-        assert_eq!(response.status().as_u16(), 200, "GET {path}");
-        Some(Box::new(response.into_body().into_reader()))
+        let status = response.status().as_u16();
+        Some(if status == 200 {
+            Ok(Box::new(response.into_body().into_reader()))
+        } else {
+            Err(status)
+        })
     }
 }

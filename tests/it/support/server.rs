@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, RwLock};
 
-use agent_runner_api::process::sweep_marked;
+use agent_runner_api::process::{Started, sweep_marked};
 use agent_runner_api::run::RunId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -25,6 +25,7 @@ use super::wait::{PATIENCE, until};
 pub struct Setup {
     folder: TempDir,
     pub repo: Repo,
+    program: PathBuf,
     flags: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
 }
@@ -41,6 +42,7 @@ impl Setup {
         fs::write(folder.path().join("home/.gitconfig"), own_config).unwrap();
         let setup = Setup {
             repo,
+            program: env!("CARGO_BIN_EXE_agent_runner_api").into(),
             flags: BTreeMap::new(),
             variables: BTreeMap::new(),
             folder,
@@ -70,6 +72,12 @@ impl Setup {
         self
     }
 
+    /// What is started instead of the program itself: a copy of it, or something that comes to it.
+    pub fn program(mut self, path: &Path) -> Setup {
+        path.clone_into(&mut self.program);
+        self
+    }
+
     pub fn without_claude(self) -> Setup {
         fs::remove_file(self.at("bin/claude")).unwrap();
         self
@@ -87,7 +95,7 @@ impl Setup {
     )]
     pub fn command(&self) -> Command {
         let path = format!("{}:/usr/local/bin:/usr/bin:/bin", self.at("bin").display());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agent_runner_api"));
+        let mut command = Command::new(&self.program);
         command
             .args(
                 self.flags
@@ -331,6 +339,13 @@ impl Drop for Server {
     }
 }
 
+/// Whether this attempt's supervisor lives.
+fn is_supervised(attempt: &Path) -> bool {
+    let started = fs::read(attempt.join("started.json")).ok();
+    let started = started.and_then(|bytes| serde_json::from_slice::<Started>(&bytes).ok());
+    started.is_some_and(|started| started.supervisor.alive().unwrap_or(true))
+}
+
 /// Ends what the runs have started and waits for their supervisors, which write a last word into these folders.
 fn end_agents(runs: &Path) {
     let folders = |path: &Path| {
@@ -339,7 +354,7 @@ fn end_agents(runs: &Path) {
     };
     for run in folders(runs) {
         let at_work: Vec<_> = folders(&run.join("attempts"))
-            .filter(|dir| dir.join("started.json").exists() && !dir.join("exit.json").exists())
+            .filter(|dir| is_supervised(dir) && !dir.join("exit.json").exists())
             .collect();
         if at_work.is_empty() {
             continue;

@@ -1,0 +1,74 @@
+//! A service that may have few file descriptors, and readers that take all the streams they get.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::support::frames::Frames;
+use crate::support::server::{Server, Setup};
+use crate::support::wait::until;
+
+use super::figures::Figures;
+
+const DESCRIPTORS: usize = 256;
+/// Of calls that answer while all streams are taken. Generous; docs/reliability.md has the figures.
+const P99: Duration = Duration::from_millis(500);
+
+/// A server whose limit on file descriptors is small.
+fn server_of_few_descriptors() -> Server {
+    let setup = Setup::new();
+    let wrapper = setup.at("bin/service");
+    let text = format!(
+        "#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_agent_runner_api")
+    );
+    fs::write(&wrapper, text).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    setup.program(&wrapper).start()
+}
+
+/// Opens streams until one is refused. Their connections stay open with them.
+fn all_streams(server: &Server, path: &str) -> Vec<Frames> {
+    let client = server.client();
+    let mut open = Vec::new();
+    while let Ok(body) = client.try_open(path, &[]).expect("it answers") {
+        open.push(Frames::of(body));
+        assert!(open.len() < DESCRIPTORS, "no stream is ever refused");
+    }
+    open
+}
+
+/// Seen red: with `most_streams` of `src/http/serve.rs` answering as many as there are connections, the streams take all
+/// places, and the first call after them is told 503.
+#[test]
+fn calls_go_on_when_all_streams_are_taken() {
+    let server = server_of_few_descriptors();
+    let go = server.mark_path("go");
+    let run = server.run(&format!("wait-for {go}\nwrite work.txt done"));
+    let mut streams = all_streams(&server, &run.path("/sse"));
+    server
+        .get(&run.path("/sse"))
+        .expect_problem(503, "too_busy");
+    let mut calls = Figures::default();
+    for _ in 0..200 {
+        calls.time(|| server.get(&run.path("")).expect(200));
+        calls.time(|| server.get("/api/health").expect(200));
+    }
+    println!(
+        "{DESCRIPTORS} descriptors, {} streams: {calls}",
+        streams.len()
+    );
+    assert!(streams.len() > 10, "{}", streams.len());
+    assert!(calls.percentile(99) < P99, "{calls}");
+
+    // The whole life of a run goes on as well: git, an agent, evidence, a merge.
+    let other = server.run("write other.txt done");
+    // No stream is left to wait with.
+    until("it has finished", || other.status() == "finished");
+    other.prove();
+    other.merge().expect(200);
+    server.mark("go");
+    for stream in &mut streams {
+        stream.until_status("finished");
+    }
+}

@@ -1,0 +1,11 @@
+//! What goes wrong in numbers: kills by the dozen, many merges, many agents, few descriptors. docs/reliability.md has
+//! what each test does and its last figures.
+
+mod chance;
+mod descriptors;
+mod figures;
+mod merge;
+mod model;
+mod random;
+mod restart;
+mod supervisor;

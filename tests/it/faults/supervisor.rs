@@ -1,0 +1,176 @@
+//! Supervisors and agents killed and stopped, twenty of each kind: what is not known is `unknown`, nothing is left, and
+//! nobody waits for the silent.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::held::Held;
+use crate::support::run::Run;
+use crate::support::server::{Server, Setup};
+use crate::support::wait::until;
+
+use super::chance::times;
+use super::figures::Figures;
+
+/// On each server, as many as may work there at once with some slots left.
+const AGENTS: usize = 20;
+/// Within this a run whose supervisor is silent says what became of it.
+const UNKNOWN: Duration = Duration::from_secs(5);
+/// Generous: two seconds on a machine that does nothing else.
+const READY: Duration = Duration::from_secs(10);
+
+/// One agent at work that has started a process of its own, which left its group.
+struct Agent<'a> {
+    run: Run<'a>,
+    held: Held,
+}
+
+fn agents(server: &Server) -> Vec<Agent<'_>> {
+    let all = (0..AGENTS).map(|n| {
+        let held = Held::at(&server.at(&format!("marks/held-{n}")));
+        let run = server.run_plain(&format!(
+            "hold {}
+             print {n}
+             write work.txt {n}
+             spawn-setsid-double-fork 1000 {}
+             wait-for never",
+            server.mark_path(&format!("held-{n}")),
+            server.mark_path(&format!("ready-{n}"))
+        ));
+        Agent { run, held }
+    });
+    let all = all.collect();
+    for n in 0..AGENTS {
+        server.wait_for_mark(&format!("ready-{n}"));
+    }
+    all
+}
+
+/// Sends a signal to one process of the run's attempt: `supervisor` or `agent`.
+fn signal(server: &Server, run: &Run<'_>, who: &str, signal: Signal) {
+    let started = fs::read(server.attempt(&run.id, 1).join("started.json")).unwrap();
+    let started: Value = serde_json::from_slice(&started).unwrap();
+    let pid = started[who]["pid"].as_i64().unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    match kill_process(pid, signal) {
+        // An agent may be gone with its supervisor already.
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("{who}: {error}"),
+    }
+}
+
+/// Kills these processes of twenty agents: half of them beside the service, half while there is none.
+fn killed(who: &[&str], code: &str) {
+    for _ in 0..times(1) {
+        let server = Setup::new().start();
+        let agents = agents(&server);
+        let (beside, alone) = agents.split_at(AGENTS / 2);
+        let kill = |some: &[Agent<'_>]| {
+            for agent in some {
+                for who in who {
+                    signal(&server, &agent.run, who, Signal::KILL);
+                }
+            }
+        };
+        let mut told = Figures::default();
+        kill(beside);
+        told.time(|| assert_all_failed(&server, beside, code));
+        server.kill();
+        kill(alone);
+        let mut ready = Figures::default();
+        ready.time(|| {
+            server.start_again();
+            server.get("/api/health").expect(200);
+        });
+        assert_all_failed(&server, &agents, code);
+        println!("{who:?} killed, {AGENTS} in all: told {told}; ready {ready}");
+        assert!(ready.worst() < READY, "{ready}");
+    }
+}
+
+fn assert_all_failed(server: &Server, agents: &[Agent<'_>], code: &str) {
+    for agent in agents {
+        let ended = agent.run.wait_for("failed");
+        assert_eq!(ended["failure"]["code"], code, "{ended:#}");
+        assert_eq!(ended["exit_code"], Value::Null);
+        let head = ended["head"].as_str().unwrap();
+        assert!(server.repo.file(head, "work.txt").is_some());
+        agent.held.assert_all_gone();
+    }
+}
+
+/// Seen red: see [`a_killed_agent_and_supervisor_are_unknown_and_leave_nothing`].
+#[test]
+fn a_killed_supervisor_is_unknown_and_leaves_nothing() {
+    killed(&["supervisor"], "unknown");
+}
+
+#[test]
+fn a_killed_agent_is_told_as_killed_and_leaves_nothing() {
+    killed(&["agent"], "killed");
+}
+
+#[test]
+fn a_killed_agent_and_supervisor_are_unknown_and_leave_nothing() {
+    killed(&["supervisor", "agent"], "unknown");
+}
+
+#[test]
+fn a_stopped_supervisor_holds_up_neither_a_start_nor_an_abort() {
+    let (mut ready, mut unknown) = (Figures::default(), Figures::default());
+    for _ in 0..times(1) {
+        let server = Server::start();
+        let agents = agents(&server);
+        for agent in &agents {
+            signal(&server, &agent.run, "supervisor", Signal::STOP);
+        }
+        server.kill();
+        ready.time(|| {
+            server.start_again();
+            server.get("/api/health").expect(200);
+        });
+        for agent in &agents {
+            assert_eq!(agent.run.status(), "running");
+        }
+        server.finished("print others go on");
+        let took: Vec<Duration> = thread::scope(|scope| {
+            let aborts: Vec<_> = agents
+                .iter()
+                .map(|agent| {
+                    scope.spawn(|| {
+                        let begun = Instant::now();
+                        agent.run.abort().expect(200);
+                        begun.elapsed()
+                    })
+                })
+                .collect();
+            aborts
+                .into_iter()
+                .map(|abort| abort.join().unwrap())
+                .collect()
+        });
+        for (agent, took) in agents.iter().zip(took) {
+            unknown.add(took);
+            let detail = agent.run.detail();
+            assert_eq!(detail["status"], "aborted");
+            let end = &detail["attempts"][0];
+            assert_eq!(end["failure"]["code"], "unknown", "{end:#}");
+            assert_eq!(end["exit_code"], Value::Null);
+            agent.held.assert_all_gone();
+        }
+        until("all slots are free", || {
+            server.get("/api/health").expect(200)["running"] == 0
+        });
+    }
+    println!(
+        "supervisors stopped: ready {ready}; unknown {unknown}; {} over {UNKNOWN:?}",
+        unknown.over(UNKNOWN)
+    );
+    assert!(ready.worst() < READY, "{ready}");
+    // All at once on few cores: twice the promise for the last of them.
+    assert!(unknown.worst() < UNKNOWN * 2, "{unknown}");
+}
