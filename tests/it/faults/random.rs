@@ -39,6 +39,14 @@ impl Load<'_> {
         self.server.client()
     }
 
+    /// Asking nobody is no load.
+    fn wait_for_server(&self) {
+        until("the server is back", || {
+            let answer = self.client().try_ask("GET", "/api/health", &[], b"");
+            answer.is_some()
+        });
+    }
+
     fn is_over(&self) -> bool {
         self.done.load(Ordering::Relaxed)
     }
@@ -58,6 +66,8 @@ fn load(load: &Load<'_>, name: usize, mut chance: Chance) -> Vec<Asked> {
     while !load.is_over() {
         if ask_something(load, name, &mut mine, &mut chance) {
             load.answers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            load.wait_for_server();
         }
     }
     mine

@@ -36,12 +36,12 @@ pub fn ask_something(
         return create(load, name, mine, chance);
     }
     let run = &mut mine[open[chance.below(open.len())]];
-    match chance.below(16) {
+    match chance.below(48) {
         0 => abort(load, run),
-        1 | 2 => message(load, run, chance),
-        3..=6 => say(load, run, chance),
-        7..=10 => validate(load, run, chance),
-        11..=14 => merge(load, run),
+        1..=6 => message(load, run, chance),
+        7..=19 => say(load, run, chance),
+        20..=33 => validate(load, run, chance),
+        34..=46 => merge(load, run),
         _ => load
             .client()
             .try_ask("GET", "/api/runs", &[], b"")
@@ -91,10 +91,7 @@ fn create(load: &Load<'_>, name: usize, mine: &mut Vec<Asked>, chance: &mut Chan
             .client()
             .try_ask("POST", "/api/runs", &headers, body.as_bytes());
         let Some(answer) = answer else {
-            if load.is_over() {
-                // The server is not killed any more: it answers.
-                std::thread::yield_now();
-            }
+            load.wait_for_server();
             continue;
         };
         assert!(
@@ -136,14 +133,16 @@ fn message(load: &Load<'_>, run: &mut Asked, chance: &mut Chance) -> bool {
     let answer = post(load, &run.path("/messages"), &json!({"text": text}));
     run.messages.push(Message {
         words,
-        accepted: answer.as_ref().map(|answer| answer.status == 200),
+        accepted: answer
+            .as_ref()
+            .map(|answer| [200, 202].contains(&answer.status)),
     });
     no_fault(answer)
 }
 
 fn say(load: &Load<'_>, run: &mut Asked, chance: &mut Chance) -> bool {
     let text = format!("words {} of {}", run.words.len(), run.number);
-    let key = ["review", "review", "note"][chance.below(3)];
+    let key = ["review", "review", "review", "note"][chance.below(4)];
     let body = json!({"item_key": key, "kind": "text", "payload_text": text});
     let answer = post(load, &run.path("/evidence"), &body);
     if let Some(answer) = answer.as_ref().filter(|answer| answer.status == 201) {
