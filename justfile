@@ -20,3 +20,7 @@ demo *ARGS:
 # Everything, as a build machine does it
 ci:
     .ci/run
+
+# The tests of faults, this many times as long; docs/reliability.md says what they do
+soak TIMES="10":
+    AGENT_RUNNER_SOAK={{ TIMES }} cargo test --test it faults:: -- --nocapture --test-threads 1

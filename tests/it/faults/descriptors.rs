@@ -39,7 +39,7 @@ fn all_streams(server: &Server, path: &str) -> Vec<Frames> {
 }
 
 /// Seen red: with `most_streams` of `src/http/serve.rs` answering as many as there are connections, the streams take all
-/// places, and the first call after them is told 503.
+/// descriptors, and nobody is answered any more.
 #[test]
 fn calls_go_on_when_all_streams_are_taken() {
     let server = server_of_few_descriptors();

@@ -90,9 +90,7 @@ fn kill(load: &Load<'_>, chance: &mut Chance, ready: &mut Figures) {
     });
 }
 
-/// Seen red: with the answer to a request given before its events are committed (`Journal::ask` answering and then
-/// writing), requests that were answered are not there; with `process::attach` answering `NeverStarted` for what has a
-/// `started.json`, agents work twice.
+/// Seen red: with `process::attach` answering `NeverStarted` for an agent that lives, agents are lost.
 #[test]
 fn what_was_accepted_is_there_once_after_fifty_kills_at_any_moment() {
     let kills = times(KILLS);

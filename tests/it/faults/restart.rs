@@ -67,8 +67,8 @@ fn wait_for_ends(server: &Server, runs: &[Run<'_>], when: &str) {
     });
 }
 
-/// Seen red: without the search for exit records at the start (`process::attach` answering `Lost` where there is
-/// `exit.json`), the agents that ended while no service was there are `unknown`.
+/// Seen red: with the exit records that `runner::recover` finds taken for lost, the agents that ended while no service was
+/// there have no exit code.
 #[test]
 fn fifty_agents_outlive_a_stop_and_a_new_program_and_lose_no_byte() {
     let folder = tempfile::tempdir().unwrap();

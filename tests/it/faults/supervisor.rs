@@ -103,22 +103,26 @@ fn assert_all_failed(server: &Server, agents: &[Agent<'_>], code: &str) {
     }
 }
 
-/// Seen red: see [`a_killed_agent_and_supervisor_are_unknown_and_leave_nothing`].
+/// Seen red: with `force::kill_all` taken out of `process::supervised::concluded`, what left the agent's group is left.
 #[test]
 fn a_killed_supervisor_is_unknown_and_leaves_nothing() {
     killed(&["supervisor"], "unknown");
 }
 
+/// Seen red: with the supervisor's sweep taken out, what left the agent's group is left.
 #[test]
 fn a_killed_agent_is_told_as_killed_and_leaves_nothing() {
     killed(&["agent"], "killed");
 }
 
+/// The protection is that of a killed supervisor; it was taken out, and seen red, there.
 #[test]
 fn a_killed_agent_and_supervisor_are_unknown_and_leave_nothing() {
     killed(&["supervisor", "agent"], "unknown");
 }
 
+/// Seen red: with `process::attach` not taking a supervisor for alive that is, its run is ended at the start. Without the
+/// two seconds for an answer (`ANSWER_BUDGET`) the bound on the aborts is what fails; that was not tried by itself.
 #[test]
 fn a_stopped_supervisor_holds_up_neither_a_start_nor_an_abort() {
     let (mut ready, mut unknown) = (Figures::default(), Figures::default());
