@@ -14,7 +14,7 @@
 //! I13 work that was preserved is there                      places
 //! ```
 //!
-//! [`check_world`] only looks. [`mend`] does what a finding's remedy says, and looks again before it does. Unknown is
+//! `check_world` only looks. `mend` does what a finding's remedy says, and looks again before it does. Unknown is
 //! not dead: what is only suspicious is reported and stays, and nothing is removed whose work is not kept.
 //!
 //! The runs go on meanwhile, so what moves is looked at twice, and only what is found both times counts. Outside facts
