@@ -4,6 +4,7 @@
 //! and shows what came of it in the shapes of the API. A refusal (`refused`) has changed nothing.
 
 pub mod alone;
+pub mod archive;
 pub mod create;
 pub mod doctor;
 pub mod end;

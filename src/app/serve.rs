@@ -50,6 +50,18 @@ pub enum StartError {
         /// Why.
         source: StoreError,
     },
+    /// What is in the database is not what was written.
+    #[error(
+        "the database {} is damaged ({why}); nothing was changed in it: bring back a backup with \
+         `agent_runner_api restore-backup FILE --replace`, or name another with --db",
+        path.display()
+    )]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What was seen.
+        why: String,
+    },
     /// Another server works on the database.
     #[error("another server works on the database {}; stop it, or name another with --db", .0.display())]
     InUse(PathBuf),
@@ -211,8 +223,13 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
             advice: "name another with --db",
         })?
         .ok_or_else(|| StartError::InUse(config.db.clone()))?;
-    let store = Store::open(&config.db).map_err(|source| match source {
+    let whole = Store::open(&config.db).and_then(|store| store.verify().map(|()| store));
+    let store = whole.map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
+        StoreError::Damaged(why) => StartError::Damaged {
+            path: config.db.clone(),
+            why,
+        },
         source => StartError::Database {
             path: config.db.clone(),
             source,

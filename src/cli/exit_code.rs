@@ -36,11 +36,13 @@ pub enum ExitCode {
     ConfigWrong = 16,
     /// Another server works on the same database.
     InUse = 17,
+    /// The database, or an archive of one, is damaged.
+    Damaged = 18,
 }
 
 impl ExitCode {
     /// All of them, in the order of their numbers.
-    pub const ALL: [ExitCode; 15] = [
+    pub const ALL: [ExitCode; 16] = [
         ExitCode::Ok,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -56,6 +58,7 @@ impl ExitCode {
         ExitCode::FolderNotWritable,
         ExitCode::ConfigWrong,
         ExitCode::InUse,
+        ExitCode::Damaged,
     ];
 
     /// The number that the shell sees.
@@ -84,6 +87,7 @@ impl ExitCode {
             ExitCode::PortTaken => "server start: the port is taken",
             ExitCode::FolderNotWritable => "server start: a folder cannot be written to",
             ExitCode::InUse => "server start: another server works on the same database",
+            ExitCode::Damaged => "the database or the archive is damaged",
             ExitCode::ConfigWrong => "a setting in a flag, a variable or the file is wrong",
         }
     }
@@ -113,7 +117,7 @@ mod tests {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert_eq!(
             numbers,
-            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17]
+            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18]
         );
     }
 }

@@ -4,6 +4,7 @@
 //! do is decided by the server alone. `wire/` is how it is asked, `screen/` how it is shown.
 
 mod abort;
+mod archive;
 mod completions;
 mod demo;
 mod doctor;
@@ -89,6 +90,14 @@ enum Command {
     Workflows(workflows::WorkflowsArgs),
     /// Check what the server needs, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Write database and evidence into one file, also while the server runs
+    Backup(archive::BackupArgs),
+    /// Bring back a backup; the server must be stopped
+    RestoreBackup(archive::RestoreBackupArgs),
+    /// Write the runs that are at rest or have ended into one file, for another database
+    Export(archive::ExportArgs),
+    /// Take in the runs of an export; the server must be stopped
+    Import(archive::ImportArgs),
     /// Show a run from request to merge, with a scripted agent in a temporary repository
     Demo(demo::DemoArgs),
     /// Print completions for a shell
@@ -144,6 +153,10 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::Message(args)) => message::message(&args, &around),
         Some(Command::Workflows(args)) => workflows::workflows(&args, &around),
         Some(Command::Doctor(args)) => return doctor::doctor(&args, &around),
+        Some(Command::Backup(args)) => return archive::backup(&args, &around),
+        Some(Command::RestoreBackup(args)) => return archive::restore_backup(&args, &around),
+        Some(Command::Export(args)) => return archive::export(&args, &around),
+        Some(Command::Import(args)) => return archive::import(&args, &around),
         Some(Command::Demo(args)) => demo::demo(&args, &around),
         Some(Command::Completions(args)) => completions::completions(&args, Cli::command()),
         Some(Command::Service(args)) => systemd::service(&args, &around),

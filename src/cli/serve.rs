@@ -27,6 +27,7 @@ fn start_server(config: Config, around: &Surroundings) -> Result<(), CliError> {
             StartError::NoSuchBase(_) => ExitCode::NoSuchBase,
             StartError::Git(_) => ExitCode::GitTooOld,
             StartError::DatabaseNewer(_) => ExitCode::DatabaseNewer,
+            StartError::Damaged { .. } => ExitCode::Damaged,
             StartError::PortTaken { .. } => ExitCode::PortTaken,
             StartError::InUse(_) => ExitCode::InUse,
             StartError::NotWritable { .. } => ExitCode::FolderNotWritable,

@@ -59,6 +59,12 @@ impl ContentStore {
         Ok(ContentStore { root })
     }
 
+    /// The store in this folder, to read from only: nothing is made.
+    #[must_use]
+    pub fn at(root: PathBuf) -> Self {
+        ContentStore { root }
+    }
+
     /// Copies all bytes of `source`, durably.
     ///
     /// # Errors

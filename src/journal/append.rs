@@ -163,7 +163,7 @@ impl Journal {
         Ok(run)
     }
 
-    fn tell(&self, seq: u64) {
+    pub(super) fn tell(&self, seq: u64) {
         self.latest.send_if_modified(|latest| {
             let newer = seq > *latest;
             *latest = seq.max(*latest);

@@ -1,6 +1,7 @@
 //! What happened, in its order: appended with the state it leads to, followed by those who watch.
 
 pub mod append;
+pub mod carry;
 pub mod cursor;
 pub mod encode;
 pub mod frame;
@@ -8,5 +9,6 @@ pub mod frame;
 mod tests;
 
 pub use append::{Answer, Creation, IdempotencyKey, Journal, NewRun, NotCreated};
+pub use carry::NotCarried;
 pub use cursor::{Cursor, NotACursor};
 pub use frame::{Frame, FrameName};

@@ -17,6 +17,119 @@ const GENESIS: &str = "000000000000000000000000000000000000000000000000000000000
 /// # Errors
 /// The row cannot be written.
 pub fn append(connection: &Connection, run: RunId, event: Event) -> Result<Recorded, StoreError> {
+    let at = clock::now();
+    let body = serde_json::to_string(&event).map_err(|error| StoreError::Unreadable {
+        what: "event",
+        id: run.to_string(),
+        detail: error.to_string(),
+    })?;
+    let seq = insert(connection, run, VERSION, &clock::rfc3339(at), &body)?;
+    Ok(Recorded {
+        seq,
+        run,
+        at,
+        event,
+    })
+}
+
+/// An event as its row has it, without its place: what is carried from one journal to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The run it happened to.
+    pub run: RunId,
+    /// The version of the stored form.
+    pub version: u32,
+    /// When, as it is written.
+    pub at: String,
+    /// What, as it is written.
+    pub body: String,
+}
+
+impl Line {
+    /// The event, as a journal's reader has it; it has no place yet.
+    ///
+    /// # Errors
+    /// It is of a newer version, or is no event.
+    pub fn read(&self) -> Result<Recorded, StoreError> {
+        if self.version > VERSION {
+            return Err(StoreError::Unreadable {
+                what: "event of the run",
+                id: self.run.to_string(),
+                detail: format!("version {}, this program knows {VERSION}", self.version),
+            });
+        }
+        recorded((0, self.run.to_string(), self.at.clone(), self.body.clone()))
+    }
+}
+
+/// Appends an event of another journal, its time and body as they are, and gives it its place in this one.
+///
+/// # Errors
+/// It cannot be read, or the row cannot be written.
+pub fn append_line(connection: &Connection, line: &Line) -> Result<Recorded, StoreError> {
+    // Read before it is written: what no start could read is not taken in.
+    let recorded = line.read()?;
+    let seq = insert(connection, line.run, line.version, &line.at, &line.body)?;
+    Ok(Recorded { seq, ..recorded })
+}
+
+/// All events of one run as their rows have them, in their order.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn lines_of(connection: &Connection, run: RunId) -> Result<Vec<Line>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT version, at, body FROM events WHERE run_id = ? ORDER BY seq")
+        .attempted("prepare to read events")?;
+    statement
+        .query_map(params![run.to_string()], |row| line(run, row, 0))
+        .attempted("read events")?
+        .collect::<Result<_, _>>()
+        .attempted("read events")
+}
+
+/// Shows all events of all runs as their rows have them, in their order, until `see` fails.
+///
+/// # Errors
+/// The rows cannot be read, or `see` failed.
+pub fn each_line<E: From<StoreError>>(
+    connection: &Connection,
+    mut see: impl FnMut(Line) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut statement = connection
+        .prepare("SELECT run_id, version, at, body FROM events ORDER BY seq")
+        .attempted("prepare to read events")?;
+    let mut rows = statement.query([]).attempted("read events")?;
+    while let Some(row) = rows.next().attempted("read events")? {
+        let id: String = row.get(0).attempted("read events")?;
+        let run = id
+            .parse()
+            .map_err(|error: uuid::Error| StoreError::Unreadable {
+                what: "event of the run",
+                id,
+                detail: error.to_string(),
+            })?;
+        see(line(run, row, 1).attempted("read events")?)?;
+    }
+    Ok(())
+}
+
+fn line(run: RunId, row: &Row<'_>, from: usize) -> Result<Line, rusqlite::Error> {
+    Ok(Line {
+        run,
+        version: row.get(from)?,
+        at: row.get(from + 1)?,
+        body: row.get(from + 2)?,
+    })
+}
+
+fn insert(
+    connection: &Connection,
+    run: RunId,
+    version: u32,
+    at: &str,
+    body: &str,
+) -> Result<u64, StoreError> {
     let previous: Option<String> = connection
         .prepare_cached("SELECT hash FROM events ORDER BY seq DESC LIMIT 1")
         .attempted("prepare to read the last event")?
@@ -24,20 +137,8 @@ pub fn append(connection: &Connection, run: RunId, event: Event) -> Result<Recor
         .optional()
         .attempted("read the last event")?;
     let previous = previous.unwrap_or_else(|| GENESIS.to_owned());
-    let at = clock::now();
-    let body = serde_json::to_string(&event).map_err(|error| StoreError::Unreadable {
-        what: "event",
-        id: run.to_string(),
-        detail: error.to_string(),
-    })?;
-    let name = name(&body);
-    let hash = chained(
-        &previous,
-        &run.to_string(),
-        &name,
-        &clock::rfc3339(at),
-        &body,
-    );
+    let name = name(body);
+    let hash = chained(&previous, &run.to_string(), &name, at, body);
     connection
         .prepare_cached(
             "INSERT INTO events (run_id, name, version, at, body, previous_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -46,20 +147,14 @@ pub fn append(connection: &Connection, run: RunId, event: Event) -> Result<Recor
         .execute(params![
             run.to_string(),
             name,
-            VERSION,
-            clock::rfc3339(at),
+            version,
+            at,
             body,
             previous,
             hash
         ])
         .attempted("append an event")?;
-    let seq = u64::try_from(connection.last_insert_rowid()).unwrap_or(0);
-    Ok(Recorded {
-        seq,
-        run,
-        at,
-        event,
-    })
+    Ok(u64::try_from(connection.last_insert_rowid()).unwrap_or(0))
 }
 
 /// The hash that chains a row to the one before: over lengths and contents, so that no two rows can be read as one.

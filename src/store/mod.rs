@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod idempotency;
 pub mod migrate;
 pub mod runs;
+pub mod whole;
 pub mod workflows;
 mod writer;
 
@@ -48,6 +49,7 @@ impl Store {
     /// # Errors
     /// It cannot be opened, is damaged, or was written by a newer program.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
+        whole::not_lost(path)?;
         let mut connection = Connection::open(path).attempted("open the database")?;
         prepare(&connection)?;
         migrate::migrate(&mut connection)?;
@@ -58,6 +60,14 @@ impl Store {
                 readers: Mutex::new(Vec::new()),
             }),
         })
+    }
+
+    /// Looks whether the database is whole, as a start does.
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        self.read(whole::verify)
     }
 
     /// Where the database is.

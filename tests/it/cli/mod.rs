@@ -1,5 +1,6 @@
 //! The door for people: the program itself, against a small server that answers what a test tells it to.
 
+mod backup;
 mod commands;
 mod demo;
 mod doctor;

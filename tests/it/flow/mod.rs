@@ -8,6 +8,7 @@ mod follow_up;
 mod gate;
 mod happy;
 mod leftovers;
+mod locked;
 mod merge;
 mod once;
 mod queue;

@@ -1,0 +1,213 @@
+//! Whether a database is whole, and copies of it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{Attempted, StoreError};
+use super::{BUSY_TIMEOUT, events, migrate};
+
+/// The version from which on there is a journal.
+const VERSION_WITH_JOURNAL: i64 = 6;
+/// The first bytes of a WAL that holds no commit.
+const WAL_HEADER: u64 = 32;
+
+/// What a database holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holds {
+    /// The version of its tables.
+    pub schema: i64,
+    /// How many runs.
+    pub runs: u64,
+    /// How many events.
+    pub events: u64,
+    /// SHA-256 of the payloads that evidence names, each once.
+    pub payloads: Vec<String>,
+    /// The ids of the runs.
+    pub run_ids: Vec<String>,
+}
+
+/// Copies the database, as it is at one moment, into a new file that stands alone. Others may write meanwhile.
+///
+/// # Errors
+/// One of the two cannot be opened, or the copy failed.
+pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    // To write, so that what a crash has left in the log is taken up; never to make a database.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(from, flags).attempted("open the database")?;
+    source
+        .busy_timeout(BUSY_TIMEOUT)
+        .attempted("set the busy timeout")?;
+    let mut target = Connection::open(to).attempted("make a copy of the database")?;
+    // All pages in one step: one moment, which a write of others does not begin anew.
+    Backup::new(&source, &mut target)
+        .and_then(|backup| backup.run_to_completion(i32::MAX, Duration::from_millis(50), None))
+        .attempted("copy the database")?;
+    target
+        .pragma_update(None, "journal_mode", "DELETE")
+        .attempted("let the copy stand alone")
+}
+
+/// Opens a database that is there, to read one moment of it.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).attempted("open the database")?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .attempted("set the busy timeout")?;
+    connection
+        .execute_batch("BEGIN")
+        .attempted("begin to read")?;
+    Ok(connection)
+}
+
+/// The version of the database.
+///
+/// # Errors
+/// It cannot be read.
+pub fn schema(connection: &Connection) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .attempted("read the version of the database")
+}
+
+/// The version that this program writes.
+#[must_use]
+pub fn newest() -> i64 {
+    i64::try_from(migrate::newest()).unwrap_or(i64::MAX)
+}
+
+/// Looks at every page, index and row of the journal of this file, and tells what it holds.
+///
+/// # Errors
+/// It is damaged, or was written by a newer program.
+pub fn verify_file(path: &Path) -> Result<Holds, StoreError> {
+    let connection = open_to_read(path)?;
+    pages(&connection, "PRAGMA integrity_check(1)")?;
+    let (schema, known) = (schema(&connection)?, newest());
+    if schema > known {
+        return Err(StoreError::TooNew {
+            found: schema,
+            known,
+        });
+    }
+    let mut holds = Holds {
+        schema,
+        runs: 0,
+        events: 0,
+        payloads: Vec::new(),
+        run_ids: Vec::new(),
+    };
+    if schema >= VERSION_WITH_JOURNAL {
+        journal(&connection)?;
+        holds.run_ids = texts(&connection, "SELECT id FROM runs ORDER BY id")?;
+        holds.runs = holds.run_ids.len() as u64;
+        holds.events = connection
+            .query_row("SELECT count(*) FROM events", [], |row| row.get(0))
+            .attempted("count the events")?;
+        holds.payloads = texts(
+            &connection,
+            "SELECT DISTINCT sha256 FROM dod_evidence WHERE kind = 'file' ORDER BY sha256",
+        )?;
+    }
+    Ok(holds)
+}
+
+/// What a start looks at: the structure of all pages, the chain of the journal, and that journal and list have the same runs.
+///
+/// # Errors
+/// The database is damaged.
+pub fn verify(connection: &Connection) -> Result<(), StoreError> {
+    pages(connection, "PRAGMA quick_check(1)")?;
+    journal(connection)
+}
+
+fn pages(connection: &Connection, check: &str) -> Result<(), StoreError> {
+    let found: String = connection
+        .query_row(check, [], |row| row.get(0))
+        .attempted("check the database")?;
+    if found == "ok" {
+        Ok(())
+    } else {
+        Err(StoreError::Damaged(found.replace('\n', " ")))
+    }
+}
+
+fn journal(connection: &Connection) -> Result<(), StoreError> {
+    if let Some(seq) = events::first_broken_link(connection)? {
+        return Err(StoreError::Damaged(format!(
+            "event {seq} of the journal is not what was written"
+        )));
+    }
+    let lost = texts(
+        connection,
+        "SELECT id FROM (SELECT DISTINCT run_id AS id FROM events EXCEPT SELECT id FROM runs) LIMIT 1",
+    )?;
+    let strange = texts(
+        connection,
+        "SELECT id FROM (SELECT id FROM runs EXCEPT SELECT run_id FROM events) LIMIT 1",
+    )?;
+    match (lost.first(), strange.first()) {
+        (None, None) => Ok(()),
+        (Some(id), _) => Err(StoreError::Damaged(format!(
+            "the run {id} has events and is not in the list"
+        ))),
+        (None, Some(id)) => Err(StoreError::Damaged(format!(
+            "the run {id} is in the list and has no events"
+        ))),
+    }
+}
+
+fn texts(connection: &Connection, sql: &str) -> Result<Vec<String>, StoreError> {
+    let mut statement = connection.prepare(sql).attempted("prepare to look")?;
+    statement
+        .query_map([], |row| row.get(0))
+        .attempted("look at the database")?
+        .collect::<Result<_, _>>()
+        .attempted("look at the database")
+}
+
+/// The write-ahead log beside a database.
+#[must_use]
+pub fn wal_of(db: &Path) -> PathBuf {
+    beside(db, "-wal")
+}
+
+/// Where a restore keeps its database until it is put in place.
+#[must_use]
+pub fn restoring(db: &Path) -> PathBuf {
+    beside(db, ".restoring")
+}
+
+fn beside(db: &Path, suffix: &str) -> PathBuf {
+    let mut name = db.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A database that is not there, or empty, though something of it is: not to be taken for a new one.
+///
+/// # Errors
+/// It is so.
+pub(super) fn not_lost(db: &Path) -> Result<(), StoreError> {
+    let len = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+    if len(db) > 0 {
+        return Ok(());
+    }
+    if len(&wal_of(db)) > WAL_HEADER {
+        return Err(StoreError::Damaged(
+            "its file is empty or gone, and its write-ahead log is there".to_owned(),
+        ));
+    }
+    if restoring(db).exists() {
+        return Err(StoreError::Damaged(
+            "restore-backup was interrupted; repeat it".to_owned(),
+        ));
+    }
+    Ok(())
+}

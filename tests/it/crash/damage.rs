@@ -1,0 +1,185 @@
+//! A database that is not what was written: named and refused, or whole; never fewer runs without a word.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use agent_runner_api::journal::Journal;
+use agent_runner_api::run::{Run, RunId};
+use agent_runner_api::shape::request::RunFilter;
+use agent_runner_api::store::{Store, StoreError, runs, whole};
+use serde_json::json;
+
+use crate::support::server::{Server, Setup};
+
+/// What a start reads of a database.
+type Read = (Vec<Run>, Vec<String>);
+
+fn read(db: &Path) -> Result<Read, StoreError> {
+    let store = Store::open(db)?;
+    store.verify()?;
+    let list = store.read(|db| runs::page(db, &RunFilter::default(), None, 500))?;
+    let all = Journal::open(store)?.all()?;
+    Ok((all, list.into_iter().map(|run| run.id).collect()))
+}
+
+/// A server that has ended, with runs that finished, merged and were aborted; its database, alone in its file.
+fn with_runs() -> (Server, PathBuf) {
+    let server = Server::start();
+    for n in 0..4 {
+        let run = server.finished(&format!("write {n}.txt {n}"));
+        run.prove();
+        match n {
+            0 => drop(run.merge().expect(200)),
+            1 => drop(run.abort().expect(200)),
+            _ => {}
+        }
+    }
+    server.terminate();
+    let db = server.at("alone.db");
+    whole::copy(&server.at("runs.db"), &db).unwrap();
+    (server, db)
+}
+
+/// Numbers that look random and are the same at each run of the test (xorshift, Marsaglia 2003).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % n as u64).unwrap()
+    }
+}
+
+/// Seen red without `Store::verify`: of these hundred, many opened with other words in a run's events.
+#[test]
+fn a_database_with_one_byte_changed_opens_with_all_runs_or_is_refused() {
+    let (server, db) = with_runs();
+    let original = read(&db).unwrap();
+    assert_eq!(original.0.len(), 4);
+    let bytes = fs::read(&db).unwrap();
+    let mut dice = Dice(0x5eed_2026_1123);
+    let changed = server.at("changed.db");
+    let mut refused = 0;
+    for n in 0..100 {
+        let mut bytes = bytes.clone();
+        // Some in the first page: the header and the tables' definitions.
+        let at = dice.below(if n % 4 == 0 { 4096 } else { bytes.len() });
+        bytes[at] ^= 1 << dice.below(8);
+        for left in ["changed.db", "changed.db-wal", "changed.db-shm"] {
+            fs::remove_file(server.at(left)).ok();
+        }
+        fs::write(&changed, &bytes).unwrap();
+        match read(&changed) {
+            Ok(found) => assert_eq!(found, original, "byte {at} of {}", bytes.len()),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+/// Seen red without the check of the log in `Store::open`: SQLite deletes it and makes an empty database.
+#[test]
+fn a_database_that_is_gone_or_empty_beside_its_log_is_not_made_anew() {
+    let server = Server::start();
+    server.finished("exit 0");
+    server.kill();
+    assert!(fs::metadata(server.at("runs.db-wal")).unwrap().len() > 0);
+    let bytes = fs::read(server.at("runs.db")).unwrap();
+    for gone in [true, false] {
+        match gone {
+            true => fs::remove_file(server.at("runs.db")).unwrap(),
+            false => fs::write(server.at("runs.db"), b"").unwrap(),
+        }
+        refused(&server, "its write-ahead log is there");
+    }
+    fs::write(server.at("runs.db"), bytes).unwrap();
+    server.start_again();
+    assert_eq!(
+        server.get("/api/runs").expect(200)["runs"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+/// The program says why it does not start, and ends with the code for damage.
+#[track_caller]
+fn refused(server: &Setup, why: &str) {
+    let mut command = server.command();
+    let ended = command.stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(18), "{told}");
+    assert!(
+        told.contains(why) && told.contains("restore-backup"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_damaged_database_is_refused_at_the_start_with_what_to_do() {
+    let (server, db) = with_runs();
+    let bytes = fs::read(&db).unwrap();
+    let needle = b"the work of an agent";
+    let words = b"read and found good";
+    let _ = needle;
+    let at = bytes
+        .windows(words.len())
+        .position(|window| window == words);
+    let mut changed = bytes.clone();
+    changed[at.unwrap()] ^= 1;
+    // In the pages of the journal or of the evidence's table: each place of these words in turn.
+    let places: Vec<usize> = (0..bytes.len() - words.len())
+        .filter(|at| &bytes[*at..at + words.len()] == words)
+        .collect();
+    let mut told = 0;
+    for at in places {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        fs::write(server.at("runs.db"), &changed).unwrap();
+        if read(&server.at("runs.db")).is_err() {
+            refused(&server, "of the journal is not what was written");
+            told += 1;
+        }
+    }
+    assert_eq!(told, 4, "each of four events is looked at");
+    fs::write(server.at("runs.db"), vec![b'x'; 8192]).unwrap();
+    refused(&server, "file is not a database");
+}
+
+/// What a crash cuts off a log was never answered, or SQLite's own checksums leave it out: what is left is a beginning.
+#[test]
+fn a_log_that_was_cut_short_is_survived() {
+    let server = Server::start();
+    for n in 0..3 {
+        server.finished(&format!("write {n}.txt {n}"));
+    }
+    server.kill();
+    let (db, log) = (server.at("runs.db"), server.at("runs.db-wal"));
+    let (bytes, log_bytes) = (fs::read(&db).unwrap(), fs::read(&log).unwrap());
+    let versions = |runs: &[Run]| -> BTreeMap<RunId, u64> {
+        runs.iter().map(|run| (run.id, run.version)).collect()
+    };
+    let whole = versions(&read(&db).unwrap().0);
+    assert_eq!(whole.len(), 3);
+    let mut dice = Dice(0x0109_cafe);
+    for _ in 0..20 {
+        fs::remove_file(server.at("runs.db-shm")).ok();
+        fs::write(&db, &bytes).unwrap();
+        fs::write(&log, &log_bytes).unwrap();
+        let len = dice.below(log_bytes.len()) as u64;
+        let file = OpenOptions::new().write(true).open(&log).unwrap();
+        file.set_len(len).unwrap();
+        let left = versions(&read(&db).unwrap().0);
+        for (run, events) in left {
+            assert!(events <= whole[&run], "{run}");
+        }
+    }
+    server.start_again();
+    let more = server.finished("exit 0");
+    assert_eq!(more.detail()["status"], json!("finished"));
+}
