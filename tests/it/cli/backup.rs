@@ -196,7 +196,7 @@ fn a_database_that_is_there_is_replaced_only_when_told_and_kept_beside() {
     server.start_again();
     assert_eq!(
         all(&server).into_keys().collect::<Vec<_>>(),
-        [first.id.clone()]
+        std::slice::from_ref(&first.id)
     );
     server.terminate();
     // The old one goes back to its place, with the log that the crash has left.
