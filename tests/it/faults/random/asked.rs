@@ -79,7 +79,11 @@ impl Asked {
         self.assert_explained(&run);
         self.assert_words_kept(server);
         self.assert_agents_worked_once(server, &run);
-        self.held.assert_all_gone();
+        // A FIFO that nobody has opened yet has no end that its reader could see.
+        let worked = fs::exists(server.mark_path(&format!("times-{}", self.number))).unwrap();
+        if worked {
+            self.held.assert_all_gone();
+        }
         let gone = ["merged", "aborted"].contains(&run["status"].as_str().unwrap());
         if gone {
             let worktree = run["worktree_path"].as_str().unwrap();
