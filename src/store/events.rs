@@ -271,11 +271,32 @@ fn recorded((seq, run, at, body): (u64, String, String, String)) -> Result<Recor
 /// # Errors
 /// The rows cannot be read.
 pub fn first_broken_link(connection: &Connection) -> Result<Option<u64>, StoreError> {
+    first_broken_link_after(connection, 0)
+}
+
+/// The same for the rows after `seq`, which is itself taken as it is.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn first_broken_link_after(
+    connection: &Connection,
+    seq: u64,
+) -> Result<Option<u64>, StoreError> {
+    let before: Option<String> = connection
+        .query_row(
+            "SELECT hash FROM events WHERE seq = ?",
+            params![seq],
+            |row| row.get(0),
+        )
+        .optional()
+        .attempted("read the chain")?;
+    let mut previous = before.unwrap_or_else(|| GENESIS.to_owned());
     let mut statement = connection
-        .prepare("SELECT seq, run_id, name, at, body, previous_hash, hash FROM events ORDER BY seq")
+        .prepare(
+            "SELECT seq, run_id, name, at, body, previous_hash, hash FROM events WHERE seq > ? ORDER BY seq",
+        )
         .attempted("prepare to read the chain")?;
-    let mut rows = statement.query([]).attempted("read the chain")?;
-    let mut previous = GENESIS.to_owned();
+    let mut rows = statement.query(params![seq]).attempted("read the chain")?;
     while let Some(row) = rows.next().attempted("read the chain")? {
         let text = |i| row.get::<_, String>(i).attempted("read the chain");
         let (run, name, at, body) = (text(1)?, text(2)?, text(3)?, text(4)?);

@@ -87,7 +87,7 @@ fn a_database_that_is_none() {
         "this is no database, it is a text\n".repeat(100),
     )
     .unwrap();
-    assert_refused(&setup, 1, "runs.db");
+    assert_refused(&setup, 18, "runs.db");
 }
 
 #[test]
