@@ -52,7 +52,7 @@ impl Dice {
     }
 }
 
-/// Meant to be red without `Store::verify`: a byte of an event's words that changed would open without a word.
+/// Seen red without `Store::verify`: an event with one letter changed opened without a word.
 #[test]
 fn a_database_with_one_byte_changed_opens_with_all_runs_or_is_refused() {
     let (server, db) = with_runs();
