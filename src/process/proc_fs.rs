@@ -12,6 +12,8 @@ pub(super) struct Stat {
     pub state: char,
     /// The parent's pid, 0 for none.
     pub parent: i32,
+    /// The process group.
+    pub group: i32,
     /// Clock ticks from boot to the start of the process.
     pub start_ticks: u64,
 }
@@ -40,7 +42,8 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         state: fields.next()?.chars().next()?,
         parent: fields.next()?.parse().ok()?,
-        start_ticks: fields.nth(17)?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
+        start_ticks: fields.nth(16)?.parse().ok()?,
     })
 }
 
@@ -104,6 +107,7 @@ mod tests {
         let expected = Stat {
             state: 'S',
             parent: 42,
+            group: 77,
             start_ticks: 123_456,
         };
         assert_eq!(parse_stat(text), Some(expected));

@@ -9,7 +9,9 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpgrp, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
+};
 
 use super::proc_fs;
 use super::records::{ATTEMPT_MARKER, RUN_MARKER};
@@ -21,7 +23,7 @@ const BUDGET: Duration = Duration::from_secs(5);
 const SURE_SEARCHES: u32 = 2;
 /// Searches in a row without a find while others fork. A process that forks and exits can move between the listing and
 /// the look at it; on a busy machine nothing but patience tells it from the others.
-const QUIET_SEARCHES: u32 = 12;
+const QUIET_SEARCHES: u32 = 24;
 /// Looks at the newest processes after each listing: what forks and exits is among them.
 const CHASES: u32 = 8;
 /// How many pids on either side of the newest are looked at.
@@ -91,13 +93,33 @@ fn kill_once(variable: &[u8], killed: &mut BTreeSet<(i32, u64)>) -> io::Result<u
     Ok(all.filter(|pid| kill(*pid, variable, killed)).count())
 }
 
-/// Kills the process if it carries the marker; whether it did.
+/// Kills the process if it carries the marker, and its process group; whether it did.
+///
+/// What forks and exits is gone by the time that it could be signalled, and its child is in its group: the kernel
+/// signals a group as one, and a fork does not get past a signal that is pending.
 fn kill(pid: Pid, variable: &[u8], killed: &mut BTreeSet<(i32, u64)>) -> bool {
-    let Some((pidfd, start_ticks)) = marked(pid, variable) else {
+    // Read first: a moment later it may be gone.
+    let Ok(Some(stat)) = proc_fs::stat(pid) else {
         return false;
     };
-    if pidfd_send_signal(&pidfd, Signal::KILL).is_ok() {
+    if pid == getpid() || !stat.living() || !proc_fs::has_variable(pid, variable) {
+        return false;
+    }
+    let same = match proc_fs::stat(pid) {
+        Ok(Some(now)) => now.start_ticks == stat.start_ticks,
+        Ok(None) | Err(_) => true,
+    };
+    if let Some((pidfd, start_ticks)) = marked(pid, variable)
+        && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
+    {
         killed.insert((pid.as_raw_nonzero().get(), start_ticks));
+    }
+    let group =
+        Pid::from_raw(stat.group).filter(|group| same && !group.is_init() && *group != getpgrp());
+    if let Some(group) = group
+        && kill_process_group(group, Signal::KILL).is_ok()
+    {
+        killed.insert((pid.as_raw_nonzero().get(), stat.start_ticks));
     }
     true
 }
