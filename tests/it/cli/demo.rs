@@ -88,10 +88,9 @@ fn an_interrupted_demo_ends_its_agent_and_its_service_and_removes_its_folder() {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     let ended = Ended::from(child.wait_with_output().unwrap());
-    assert_eq!(
-        (ended.code, ended.stderr.as_str()),
-        (1, "error: interrupted\n")
-    );
+    // The stream may be seen to break before the demo has ended: that is said then, and the last word is the same.
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.stderr.ends_with("error: interrupted\n"), "{ended:?}");
     assert_eq!(processes_in(folder.path()), Vec::<String>::new());
     assert_eq!(content(folder.path()), Vec::<PathBuf>::new());
 }
