@@ -4,6 +4,7 @@
 mod chance;
 mod descriptors;
 mod figures;
+mod flat;
 mod merge;
 mod model;
 mod random;
