@@ -13,6 +13,9 @@ use crate::config::{Log, LogFormat};
 pub fn start(log: &Log) -> Result<(), ParseError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(&log.level)?)
+        // A line that cannot be written (the log is a file on a full disk) is lost. To say so is `eprintln!`, which panics
+        // there, and with it whoever had something to log.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // A second subscriber is refused by tracing; in tests several servers share one process.
     let _ = match log.format {
