@@ -12,8 +12,8 @@ const BATCH: usize = 256;
 
 /// Tells a job's owner how the commit went.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Does a job's work and says whether it is to be kept.
-type Job = Box<dyn FnOnce(&Connection) -> (bool, Reply) + Send>;
+/// Does a job's work and says whether it is to be kept; without a transaction it does nothing.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> (bool, Reply) + Send>;
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -40,13 +40,16 @@ impl Writer {
     {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let answer = work(tx);
-            let keep = answer.is_ok();
+            let answer = tx.map(work);
+            let keep = matches!(answer, Some(Ok(_)));
             let reply: Reply = Box::new(move |committed| {
                 // Nobody listens any more: the request was dropped, and what is stored stays stored.
-                let _ = tell.send(match committed {
-                    Ok(()) => answer,
-                    Err(error) => Err(error.into()),
+                let _ = tell.send(match (answer, committed) {
+                    // Its own failure says more than that of the transaction which it took down (SQLITE_FULL).
+                    (Some(Err(own)), _) => Err(own),
+                    (_, Err(error)) => Err(error.into()),
+                    (Some(Ok(done)), Ok(())) => Ok(done),
+                    (None, Ok(())) => Err(StoreError::Closed.into()),
                 });
             });
             (keep, reply)
@@ -54,9 +57,8 @@ impl Writer {
         self.jobs
             .send(job)
             .map_err(|_| E::from(StoreError::Closed))?;
-        told.await.unwrap_or_else(|_| {
-            Err(StoreError::NotCommitted("no transaction could be begun".to_owned()).into())
-        })
+        told.await
+            .unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 }
 
@@ -84,14 +86,26 @@ fn batch(
     inbox: &Receiver<Job>,
     replies: &mut Vec<Reply>,
 ) -> Result<(), StoreError> {
-    let mut next = Some(first);
-    // If this fails, the job is dropped unheard, and its owner is told that nothing was stored.
-    let mut tx = connection
+    let begun = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
-        .attempted("begin a transaction")?;
+        .attempted("begin a transaction");
+    let mut tx = match begun {
+        Ok(tx) => tx,
+        Err(error) => {
+            replies.push(first(None).1);
+            return Err(error);
+        }
+    };
+    let mut next = Some(first);
     while let Some(job) = next.take() {
-        let savepoint = tx.savepoint().attempted("set a savepoint")?;
-        let (keep, reply) = job(&savepoint);
+        let savepoint = match tx.savepoint().attempted("set a savepoint") {
+            Ok(savepoint) => savepoint,
+            Err(error) => {
+                replies.push(job(None).1);
+                return Err(error);
+            }
+        };
+        let (keep, reply) = job(Some(&savepoint));
         replies.push(reply);
         if keep {
             savepoint.commit().attempted("keep a savepoint")?;
