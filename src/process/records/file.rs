@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::whole::{Survives, write_whole};
+use super::whole::{Survives, reserve, write_whole};
 
 /// The version of all records.
 const VERSION: u32 = 1;
+
+/// Bytes that are reserved for a record: some hundred, and the longest path.
+const RESERVED: usize = 8 * 1024;
 
 /// A record that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +44,14 @@ pub enum RecordError {
     },
 }
 
+impl RecordError {
+    /// Whether there was no room for it.
+    pub(in crate::process) fn is_for_lack_of_room(&self) -> bool {
+        matches!(self, RecordError::Io { source, .. }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    }
+}
+
 /// A record with a file name of its own in the attempt's directory.
 pub(in crate::process) trait Record: Serialize + DeserializeOwned {
     /// The file's name.
@@ -61,6 +72,14 @@ pub(in crate::process) trait Record: Serialize + DeserializeOwned {
                 path: dir.join(Self::FILE),
                 source,
             })
+    }
+
+    /// Takes room for it, so that it can be written when there is none.
+    fn reserve(dir: &Path) -> Result<(), RecordError> {
+        reserve(dir, Self::FILE, RESERVED).map_err(|source| RecordError::Io {
+            path: dir.join(Self::FILE),
+            source,
+        })
     }
 
     /// Reads it; `None` where there is no such file.

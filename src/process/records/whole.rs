@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a file has to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,15 @@ pub(in crate::process) enum Survives {
     PowerCut,
 }
 
+/// Takes room for `bytes` bytes of the file `name`, so that [`write_whole`] can write as many on a full disk. Not so on
+/// file systems that never write to the same place twice (btrfs, ZFS).
+pub(super) fn reserve(dir: &Path, name: &str, bytes: usize) -> io::Result<()> {
+    // Written, not only its length set: holes have no room.
+    let blanks = vec![b' '; bytes];
+    let mut file = open_aside(dir, name)?;
+    file.write_all(&blanks)
+}
+
 /// Writes `bytes` as the file `name` in `dir`, readable by its owner only.
 pub(super) fn write_whole(
     dir: &Path,
@@ -21,20 +30,29 @@ pub(super) fn write_whole(
     bytes: &[u8],
     survives: Survives,
 ) -> io::Result<()> {
-    let aside = dir.join(format!(".{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&aside)?;
+    let mut file = open_aside(dir, name)?;
     file.write_all(bytes)?;
+    // Only now, and not at the opening: what was reserved is used.
+    file.set_len(bytes.len() as u64)?;
     if survives == Survives::PowerCut {
         file.sync_all()?;
     }
-    fs::rename(&aside, dir.join(name))?;
+    fs::rename(aside(dir, name), dir.join(name))?;
     if survives == Survives::PowerCut {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
+}
+
+fn aside(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!(".{name}.new"))
+}
+
+fn open_aside(dir: &Path, name: &str) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(aside(dir, name))
 }

@@ -42,7 +42,8 @@ use reap::{Swept, sweep};
 use signals::Signals;
 use watch::{Watch, millis};
 
-/// How often and how far apart the exit record is tried: a full disk may have room again.
+/// How often and how far apart the exit record is tried. While the disk is full it is tried for ever: as long as this
+/// process lives the exit is not lost.
 const RECORD_TRIES: u32 = 30;
 const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
@@ -69,6 +70,8 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let stderr = append(&launch.stderr)?;
     let output_from = output.metadata().map_err(told("the output file"))?.len();
     let mut listener = Listener::bind(dir).map_err(told("the control socket"))?;
+    // An agent can fill the disk, and its exit code is known here alone.
+    ExitRecord::reserve(dir).map_err(|e| e.to_string())?;
     let agents_output = output.try_clone().map_err(told("the output file"))?;
 
     let gate = match Gate::spawn(dir, launch, agents_output, stderr) {
@@ -177,10 +180,13 @@ fn write_persistently(record: &ExitRecord, dir: &Path) -> Result<(), String> {
     loop {
         match record.write(dir) {
             Ok(()) => return Ok(()),
+            Err(e) if e.is_for_lack_of_room() => {}
             Err(e) if tries == RECORD_TRIES => return Err(e.to_string()),
-            Err(e) => note(&e.to_string()),
+            Err(e) => {
+                note(&e.to_string());
+                tries += 1;
+            }
         }
-        tries += 1;
         thread::sleep(RECORD_PAUSE);
     }
 }
