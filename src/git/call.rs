@@ -11,9 +11,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 use super::error::Error;
+use super::full_disk::with_full_disk;
 use super::pinned::{ENVIRONMENT, SETTINGS};
 
-/// For calls that read, or write a few objects and refs: enough for a cold disk under load.
+/// For calls that read, or write a few objects and refs: a cold disk under load.
 const SHORT: Duration = Duration::from_secs(120);
 /// For calls that write or read a whole checkout.
 pub(crate) const LONG: Duration = Duration::from_secs(30 * 60);
@@ -101,6 +102,7 @@ pub(crate) struct Call {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     folder: PathBuf,
+    writes_to: Vec<PathBuf>,
     stdin: Vec<u8>,
     limit: usize,
     cut: bool,
@@ -116,6 +118,7 @@ impl Call {
             args: vec![subcommand.into()],
             env: Vec::new(),
             folder: PathBuf::from("/"),
+            writes_to: Vec::new(),
             stdin: Vec::new(),
             limit: MOST_OUTPUT,
             cut: false,
@@ -128,6 +131,7 @@ impl Call {
         let mut call = Call::bare(program, subcommand);
         call.before.push(joined("--git-dir=", git_dir));
         git_dir.clone_into(&mut call.folder);
+        call.writes_to = vec![git_dir.to_owned(), git_dir.join("objects")];
         call
     }
 
@@ -148,6 +152,7 @@ impl Call {
     pub(crate) fn checkout(mut self, work_tree: &Path, index: &Path) -> Call {
         self.before.push(joined("--work-tree=", work_tree));
         work_tree.clone_into(&mut self.folder);
+        self.writes_to.push(work_tree.to_owned());
         self.timeout = LONG;
         self.index(index)
     }
@@ -242,18 +247,18 @@ impl Call {
             });
         }
         if let (None, false) = (talk.code, talk.over) {
-            let stderr = talk.stderr;
             return Err(Error::Failed {
                 call,
                 code: "a signal".to_owned(),
-                stderr,
+                stderr: talk.stderr,
             });
         }
+        let code = talk.code.unwrap_or(-1);
         Ok(Output {
             call,
-            code: talk.code.unwrap_or(-1),
+            code,
             stdout: talk.stdout,
-            stderr: talk.stderr,
+            stderr: with_full_disk(code, talk.stderr, &self.writes_to),
             truncated: talk.over,
         })
     }

@@ -16,6 +16,7 @@ mod call;
 mod checkouts;
 mod diff;
 mod error;
+mod full_disk;
 mod left_out;
 mod many;
 mod names;

@@ -186,6 +186,12 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     }
     let name = uuid::Uuid::now_v7().simple().to_string();
     let aside = path.with_file_name(format!(".new-{name}"));
-    std::fs::write(&aside, bytes).map_err(Error::io("write", &aside))?;
-    std::fs::rename(&aside, path).map_err(Error::io("rename to", path))
+    let written = std::fs::write(&aside, bytes)
+        .map_err(Error::io("write", &aside))
+        .and_then(|()| std::fs::rename(&aside, path).map_err(Error::io("rename to", path)));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&aside);
+    }
+    written
 }
