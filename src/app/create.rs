@@ -57,6 +57,9 @@ impl App {
             }
             Err(other) => return Err(other),
         };
+        if !self.knows(key.as_ref())? {
+            self.has_room()?;
+        }
         let new = self.planned(request, &name, &workflow, key.clone()).await?;
         let id = new.id;
         match self.context().journal.create(new).await {
@@ -73,6 +76,14 @@ impl App {
                 .await?;
         }
         Ok(created)
+    }
+
+    /// Whether a request with this key came before: then nothing new is begun, and the answer is the same again.
+    fn knows(&self, key: Option<&IdempotencyKey>) -> Result<bool, Refused> {
+        match key {
+            None => Ok(false),
+            Some(key) => self.read(|db| Ok(idempotency::known(db, &key.key)?.is_some())),
+        }
     }
 
     /// Tells the agent something more, in the same session.
@@ -109,6 +120,7 @@ impl App {
         if self.context().closing.is_cancelled() {
             return Err(Refused::Draining);
         }
+        self.has_room()?;
         let command = command(AttemptId(Uuid::now_v7()));
         match self.context().journal.ask(id, command).await? {
             Answer::No(refusal) => Err(Refused::State(refusal)),

@@ -66,7 +66,7 @@ impl App {
             Ok(run) => Ok(RunView::of(&run, None)),
             Err(NotAborted::State(refusal)) => Err(Refused::State(refusal)),
             Err(NotAborted::Closing) => Err(Refused::Draining),
-            Err(NotAborted::Failed(error)) => Err(Refused::Internal(error)),
+            Err(NotAborted::Failed(error)) => Err(Refused::failed(error)),
         }
     }
 
@@ -76,12 +76,13 @@ impl App {
     /// It is not aborted, or its work is no longer kept.
     pub async fn restore(&self, run: &str) -> Result<RunView, Refused> {
         let id = self.run_id(run)?;
+        self.has_room()?;
         match self.runner().restore(id).await {
             Ok(run) => Ok(RunView::of(&run, None)),
             Err(NotRestored::State(refusal)) => Err(Refused::State(refusal)),
             Err(NotRestored::Gone(why)) => Err(Refused::CannotRestore(why)),
             Err(NotRestored::Closing) => Err(Refused::Draining),
-            Err(NotRestored::Failed(error)) => Err(Refused::Internal(error)),
+            Err(NotRestored::Failed(error)) => Err(Refused::failed(error)),
         }
     }
 }
@@ -102,6 +103,6 @@ fn not_merged(error: NotMerged) -> Refused {
         },
         NotMerged::BaseMoved => Refused::BaseMoved,
         NotMerged::Closing => Refused::Draining,
-        NotMerged::Failed(error) => Refused::Internal(error),
+        NotMerged::Failed(error) => Refused::failed(error),
     }
 }

@@ -125,6 +125,22 @@ impl App {
             .map(|at| at as u64 + 1))
     }
 
+    /// What a run in the queue waits for.
+    fn waits_for(&self) -> &'static str {
+        match self.context().room.low() {
+            Some(_) => "disk",
+            None => "slot",
+        }
+    }
+
+    /// Refuses where there is too little room for anything new.
+    fn has_room(&self) -> Result<(), Refused> {
+        match self.context().room.low() {
+            Some(low) => Err(Refused::DiskLow(low)),
+            None => Ok(()),
+        }
+    }
+
     /// Runs that fit the filter, the newest first.
     ///
     /// # Errors
@@ -146,11 +162,13 @@ impl App {
         runs.truncate(limit as usize);
         if runs.iter().any(|run| run.status == Status::Queued) {
             let queue = self.read(runs::queue)?;
+            let waits_for = self.waits_for();
             for run in runs.iter_mut().filter(|run| run.status == Status::Queued) {
                 run.queue_position = queue
                     .iter()
                     .position(|id| id.to_string() == run.id)
                     .map(|at| at as u64 + 1);
+                run.waits_for = Some(waits_for);
             }
         }
         let next_cursor = runs
@@ -169,7 +187,9 @@ impl App {
         let asked = ask_gate(self.context(), &run).await?;
         let position = self.queue_position(&run)?;
         let gate = gate_view(asked.answer);
-        Ok(DetailView::of(&run, position, asked.head.as_ref(), gate))
+        let mut view = DetailView::of(&run, position, asked.head.as_ref(), gate);
+        view.run.waits_for = position.map(|_| self.waits_for());
+        Ok(view)
     }
 
     /// May it merge?

@@ -4,6 +4,7 @@ use crate::dod::content::ContentError;
 use crate::gate::Blocker;
 use crate::git;
 use crate::run::{EvidenceId, Refusal, RunId};
+use crate::runner::room::{FileSystem, tells_of_full_disk};
 use crate::store::StoreError;
 
 /// A field of a request that cannot be taken.
@@ -115,6 +116,14 @@ pub enum Refused {
     /// A workflow cannot be changed so.
     #[error("the workflow cannot be changed: {0}")]
     Workflow(String),
+    /// A file system has less room than is asked for before anything is begun.
+    #[error("nothing new is begun: {}. Abort, merge, evidence and its validation go on", .0.sentence())]
+    DiskLow(FileSystem),
+    /// A file system was full while it was done.
+    #[error(
+        "a file system is full, so this was not done. Make room (GET /api/health tells where) and ask again"
+    )]
+    DiskFull(#[source] anyhow::Error),
     /// The service is stopping.
     #[error("the service is stopping; try again in a moment")]
     Draining,
@@ -123,14 +132,32 @@ pub enum Refused {
     Degraded,
     /// Something of ours failed.
     #[error("something failed inside the service")]
-    Internal(#[from] anyhow::Error),
+    Internal(#[source] anyhow::Error),
+}
+
+impl Refused {
+    /// Something of ours failed: for lack of room, or inside.
+    #[must_use]
+    pub fn failed(error: anyhow::Error) -> Refused {
+        if tells_of_full_disk(&format!("{error:#}")) {
+            Refused::DiskFull(error)
+        } else {
+            Refused::Internal(error)
+        }
+    }
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        Refused::failed(error)
+    }
 }
 
 impl From<ContentError> for Refused {
     fn from(error: ContentError) -> Self {
         match error {
             ContentError::TooLarge { limit } => Refused::TooLarge { limit },
-            ContentError::Io { .. } => Refused::Internal(anyhow::Error::new(error)),
+            ContentError::Io { .. } => Refused::failed(error.into()),
         }
     }
 }
@@ -139,15 +166,16 @@ impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NoRun(id) => Refused::NotFound { what: "run", id },
-            StoreError::NotCommitted(_) | StoreError::Closed => Refused::Degraded,
-            other => Refused::Internal(other.into()),
+            StoreError::NotCommitted(why) if !tells_of_full_disk(&why) => Refused::Degraded,
+            StoreError::Closed => Refused::Degraded,
+            other => Refused::failed(other.into()),
         }
     }
 }
 
 impl From<git::Error> for Refused {
     fn from(error: git::Error) -> Self {
-        Refused::Internal(error.into())
+        Refused::failed(error.into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The start of the service: everything is opened and looked at, what was under way goes on, and only then it listens.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ use crate::http;
 use crate::journal::Journal;
 use crate::runner::expire::expire_daily;
 use crate::runner::files::Files;
+use crate::runner::room::Room;
 use crate::runner::{Context, Lanes, Runner};
 use crate::store::{Store, StoreError};
 
@@ -157,13 +158,10 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone
 }
 
 /// Says where the service is: a line on standard output for whoever started it, and a word to systemd.
-#[expect(
-    clippy::print_stdout,
-    reason = "the first line tells the port to whoever started us"
-)]
 fn announce(context: &Context, address: SocketAddr, port: u16, max_running: usize) {
     let address = SocketAddr::new(address.ip(), port);
-    println!("listening on http://{address}");
+    // Not `println!`, which panics where standard output is closed or a file on a full disk.
+    let _unheard = writeln!(io::stdout(), "listening on http://{address}");
     tracing::info!(
         %address,
         repository = %context.repository.common_dir().display(),
@@ -241,7 +239,9 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
     })?;
     let claude = find_claude(&config.claude, path);
     let binary = std::env::current_exe().map_err(anyhow::Error::new)?;
+    let room = Room::of(&config, repository.common_dir());
     let context = Context {
+        room,
         config,
         base,
         journal,

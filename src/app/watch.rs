@@ -13,7 +13,7 @@ use crate::journal::{Cursor, Frame};
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
-use crate::shape::view::HealthView;
+use crate::shape::view::{DiskView, HealthView};
 use crate::store::runs;
 
 /// How long the database may take to answer before the service calls itself degraded.
@@ -37,6 +37,15 @@ impl App {
         };
         let config = &self.context().config;
         let stub = self.stub_reason();
+        let disk = self.context().room.look().into_iter();
+        let disk = disk
+            .map(|system| DiskView {
+                path: system.path.display().to_string(),
+                holds: system.holds,
+                free_bytes: system.free,
+                floor_bytes: system.floor,
+            })
+            .collect();
         HealthView {
             status: if counts.is_some() { "ok" } else { "degraded" },
             port: self.port,
@@ -54,6 +63,7 @@ impl App {
             max_running: u32::try_from(config.max_running).unwrap_or(u32::MAX),
             running: u32::try_from(self.runner().running()).unwrap_or(u32::MAX),
             queued: count("queued"),
+            disk,
             warnings: self.warnings(),
             started_at: rfc3339(self.started_at),
         }
@@ -90,6 +100,9 @@ impl App {
         }
         let left_out = self.context().left_out.get().into_iter().flatten();
         warnings.extend(left_out.map(LeftOut::sentence));
+        if let Some(low) = self.context().room.low() {
+            warnings.push(format!("no agent is started: {}", low.sentence()));
+        }
         warnings
     }
 

@@ -60,6 +60,8 @@ pub struct Config {
     pub max_running: usize,
     /// The limits of runs that name none of their own.
     pub limits: Limits,
+    /// The free bytes below which no agent is started; 0 for no floor.
+    pub disk_floor_bytes: u64,
     /// How long an agent may take to end after it was asked to.
     pub stop_grace: Duration,
     /// The program of Claude Code: a name looked for on PATH, or a path.
@@ -162,6 +164,7 @@ impl Config {
                 max_turns: layers.optional("limits.max_turns", value::at_least_one)?,
                 max_output_bytes: layers.optional("limits.max_output_bytes", value::bytes)?,
             },
+            disk_floor_bytes: layers.required("disk_floor_bytes", value::bytes_or_none)?,
             stop_grace: Duration::from_secs(layers.required("stop_grace_s", value::parsed::<u64>)?),
             claude: layers.required("claude", |raw| value::program(&around.current_dir, raw))?,
             stub: layers.required("stub", value::boolean)?,

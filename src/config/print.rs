@@ -82,6 +82,7 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "limits.max_cost_usd" => limits.max_cost_usd?.into(),
         "limits.max_turns" => number(limits.max_turns?.into()),
         "limits.max_output_bytes" => number(limits.max_output_bytes?),
+        "disk_floor_bytes" => number(config.disk_floor_bytes),
         "stop_grace_s" => number(config.stop_grace.as_secs()),
         "claude" => path(&config.claude),
         "stub" => config.stub.into(),

@@ -160,6 +160,12 @@ pub const SETTINGS: &[Setting] = &[
         "Limit on an attempt's output; KiB, MiB, GiB may follow the number",
     ),
     line(
+        "disk_floor_bytes",
+        "BYTES",
+        Value("1GiB"),
+        "Free bytes below which no agent is started, on each file system that the service writes to; 0 for no floor",
+    ),
+    line(
         "stop_grace_s",
         "SECONDS",
         Value("10"),

@@ -79,6 +79,14 @@ pub fn dollars(raw: &Raw) -> Parsed<f64> {
 
 /// A number of bytes, from 1, with `KiB`, `MiB`, `GiB` or nothing behind it.
 pub fn bytes(raw: &Raw) -> Parsed<u64> {
+    match bytes_or_none(raw)? {
+        0 => Err("it must be at least 1".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// The same, from 0.
+pub fn bytes_or_none(raw: &Raw) -> Parsed<u64> {
     let text = raw.one()?.trim();
     let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
     let (number, shift) = units
@@ -89,11 +97,9 @@ pub fn bytes(raw: &Raw) -> Parsed<u64> {
         .trim()
         .parse()
         .map_err(|_| "it must be a number of bytes, like 1048576, 512MiB or 1GiB".to_owned())?;
-    match number.checked_mul(1 << shift) {
-        Some(0) => Err("it must be at least 1".into()),
-        Some(bytes) => Ok(bytes),
-        None => Err("it is too large".into()),
-    }
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "it is too large".to_owned())
 }
 
 /// Yes or no.

@@ -14,6 +14,7 @@ mod gate;
 mod land;
 mod output;
 mod recover;
+pub mod room;
 mod slots;
 mod start;
 pub mod stream;
@@ -22,7 +23,9 @@ mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -39,8 +42,12 @@ use driver::{Ask, Driver};
 use files::Files;
 pub use gate::{Asked, ask_gate, current_head};
 pub use land::{Landed, MergeAsk, NotMerged};
+use room::{FileSystem, Room};
 use slots::Slots;
 pub use take_away::{NotAborted, NotRestored};
+
+/// How often it is looked whether there is room again: nobody tells of it.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// What every part of the runner works with.
 #[derive(Debug)]
@@ -57,6 +64,8 @@ pub struct Context {
     pub content: ContentStore,
     /// Where the files of runs lie.
     pub files: Files,
+    /// The file systems that all this lies on.
+    pub room: Room,
     /// This program: its hidden subcommands are the supervisor.
     pub binary: PathBuf,
     /// Claude Code, or why there is none.
@@ -109,6 +118,8 @@ pub struct Runner {
     drivers: Arc<Mutex<HashMap<RunId, mpsc::UnboundedSender<Ask>>>>,
     /// Held while the queue is looked at, so that each place in it is given once.
     filling: Arc<tokio::sync::Mutex<()>>,
+    /// Whether somebody looks out for room, so that the queue goes on when there is some.
+    looking_for_room: Arc<AtomicBool>,
 }
 
 impl Runner {
@@ -121,6 +132,7 @@ impl Runner {
             slots,
             drivers: Arc::default(),
             filling: Arc::default(),
+            looking_for_room: Arc::default(),
         }
     }
 
@@ -169,6 +181,10 @@ impl Runner {
             if self.slots.holds(run) {
                 continue;
             }
+            if let Some(low) = self.context.room.low() {
+                self.fill_when_there_is_room(&low);
+                break;
+            }
             let Some(slot) = self.slots.take(run) else {
                 break;
             };
@@ -181,6 +197,29 @@ impl Runner {
             self.send(run, Ask::Start { slot, reply });
         }
         Ok(())
+    }
+
+    /// Looks at the queue again once every file system has room. One task looks, however many ask.
+    fn fill_when_there_is_room(&self, low: &FileSystem) {
+        if self.looking_for_room.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::warn!("no agent is started: {}", low.sentence());
+        let runner = self.clone();
+        tokio::spawn(async move {
+            let context = runner.context();
+            let there_is_room = async {
+                while context.room.low().is_some() {
+                    tokio::time::sleep(LOOK_FOR_ROOM).await;
+                }
+            };
+            let looked = context.closing.run_until_cancelled(there_is_room).await;
+            runner.looking_for_room.store(false, Ordering::Release);
+            if looked.is_some() {
+                tracing::info!("there is room again; the queue goes on");
+                runner.fill().await;
+            }
+        });
     }
 
     /// Lands a run, if its gate is open.

@@ -53,7 +53,8 @@ impl Runner {
             };
             // Before anything else is started: these agents are there already.
             let slot = matches!(run.phase, Phase::Preparing | Phase::Running)
-                .then(|| self.slots.claim(run.id));
+                .then(|| self.slots.claim(run.id))
+                .flatten();
             let runner = self.clone();
             tasks.push(tokio::spawn(async move {
                 if let Err(error) = runner.take_up(&run, slot).await {
@@ -100,12 +101,25 @@ impl Runner {
     }
 
     async fn recover_one(&self, id: RunId) -> anyhow::Result<()> {
+        // Before the run is looked at: who holds its slot is changing it, and goes on by itself.
+        let Some(slot) = self.slots.claim(id) else {
+            return Ok(());
+        };
         let Some(run) = self.context().journal.run(id)? else {
             return Ok(());
         };
-        let slot =
-            matches!(run.phase, Phase::Preparing | Phase::Running).then(|| self.slots.claim(id));
-        self.take_up(&run, slot).await
+        match run.phase {
+            Phase::Preparing | Phase::Running => self.take_up(&run, Some(slot)).await,
+            Phase::Queued => {
+                drop(slot);
+                self.fill().await;
+                Ok(())
+            }
+            _ => {
+                drop(slot);
+                self.take_up(&run, None).await
+            }
+        }
     }
 
     async fn take_up(&self, run: &Run, slot: Option<Slot>) -> anyhow::Result<()> {

@@ -40,13 +40,13 @@ impl Slots {
         })
     }
 
-    /// A slot for an agent that works already, whether one is free or not: it was there before this server.
-    pub(super) fn claim(&self, run: RunId) -> Slot {
-        lock(&self.taken).insert(run);
-        Slot {
+    /// A slot for an agent that works already, whether one is free or not: it was there before this server. None if the
+    /// run has one: then its driver is at work on it.
+    pub(super) fn claim(&self, run: RunId) -> Option<Slot> {
+        lock(&self.taken).insert(run).then(|| Slot {
             run,
             taken: self.taken.clone(),
-        }
+        })
     }
 
     /// Whether the run has a slot.
@@ -90,8 +90,9 @@ mod tests {
     #[test]
     fn an_agent_that_was_there_before_has_one_even_if_none_is_free() {
         let slots = Slots::new(1);
-        let first = slots.claim(id(1));
-        let _second = slots.claim(id(2));
+        let first = slots.claim(id(1)).unwrap();
+        assert!(slots.claim(id(1)).is_none());
+        let _second = slots.claim(id(2)).unwrap();
         drop(first);
         assert!(slots.take(id(3)).is_none());
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::driver::Driver;
+use super::room::tells_of_full_disk;
 use super::slots::Slot;
 use super::work::Working;
 use crate::agent::{self, Invocation, Session, Work};
@@ -40,7 +41,8 @@ struct Ready {
 }
 
 impl Driver {
-    /// Starts the attempt that waits. A start that fails is recorded as that; the run is then at rest.
+    /// Starts the attempt that waits. A start that fails is recorded as that; the run is then at rest. One that fails for
+    /// lack of room is tried again, as after a crash.
     pub(super) async fn start(&mut self, slot: Slot) -> anyhow::Result<Run> {
         let run = self.run()?;
         if !matches!(
@@ -66,6 +68,9 @@ impl Driver {
                 let run = self.context().journal.record(self.id, vec![event]).await?;
                 self.working = Some(Working::new(self.context(), &run, supervised, slot));
                 Ok(run)
+            }
+            Err(failure) if tells_of_full_disk(&failure.detail) => {
+                anyhow::bail!("{}; it is tried again", failure.detail)
             }
             Err(failure) => {
                 tracing::warn!(run = %self.id, code = ?failure.code, detail = failure.detail, "a run could not be started");
@@ -94,7 +99,10 @@ impl Driver {
             Ok(supervised) => Ok(Ok((supervised, ready.attempt))),
             Err(error) => Ok(Err(Failure::new(
                 FailureCode::SpawnFailed,
-                format!("the agent could not be started: {error}"),
+                format!(
+                    "the agent could not be started: {:#}",
+                    anyhow::Error::new(error)
+                ),
             ))),
         }
     }
@@ -121,14 +129,15 @@ impl Driver {
             (Some(commit), _) => commit,
             (None, Ok(Some(commit))) => commit,
             (None, Ok(None)) => return fail(format!("there is no branch `{}`", run.spec.base)),
-            (None, Err(error)) => return fail(error.to_string()),
+            (None, Err(error)) => return fail(format!("{:#}", anyhow::Error::new(error))),
         };
         let intent = Event::Placing {
             base_commit: base_commit.clone(),
         };
         context.journal.record(self.id, vec![intent]).await?;
         if let Err(error) = worktree::create(&context.repository, &place, &base_commit).await {
-            return fail(format!("the worktree could not be made: {error}"));
+            let error = anyhow::Error::new(error);
+            return fail(format!("the worktree could not be made: {error:#}"));
         }
         let run = context.journal.record(self.id, vec![Event::Placed]).await?;
         Ok(Ok(Placed {

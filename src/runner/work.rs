@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::driver::Driver;
 use super::files::stderr_tail;
+use super::room::tells_of_full_disk;
 use super::slots::Slot;
 use super::{Context, start};
 use crate::agent::{self, Transcript};
@@ -303,12 +304,18 @@ impl Driver {
                     leftovers: settled.leftovers,
                 }
             }
-            Err(error) => Event::SettleFailed {
-                failure: Failure::new(
-                    FailureCode::SettleFailed,
-                    format!("what the agent left could not be committed: {error}"),
-                ),
-            },
+            Err(error) => {
+                let detail = format!(
+                    "what the agent left could not be committed: {:#}",
+                    anyhow::Error::new(error)
+                );
+                if tells_of_full_disk(&detail) {
+                    anyhow::bail!("{detail}; it is tried again");
+                }
+                Event::SettleFailed {
+                    failure: Failure::new(FailureCode::SettleFailed, detail),
+                }
+            }
         };
         context.journal.record(self.id, vec![event]).await?;
         Ok(())

@@ -209,6 +209,7 @@ fn view(row: &Row<'_>) -> Result<RunView, rusqlite::Error> {
         pid: row.get("pid")?,
         status: parsed(&format!("\"{}\"", row.get::<_, String>("status")?))?,
         queue_position: None,
+        waits_for: None,
         failure,
         exit_code: row.get("exit_code")?,
         session_id: row.get("session_id")?,

@@ -82,5 +82,7 @@ codes! {
     Internal = INTERNAL_SERVER_ERROR, "Something failed inside the service";
     Draining = SERVICE_UNAVAILABLE, "The service is stopping";
     Degraded = SERVICE_UNAVAILABLE, "The service is not well";
+    DiskLow = INSUFFICIENT_STORAGE, "There is too little room to begin anything";
+    DiskFull = INSUFFICIENT_STORAGE, "A file system is full";
     TooBusy = SERVICE_UNAVAILABLE, "Too many at once";
 }

@@ -59,6 +59,14 @@ pub struct Members {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub modes: Option<Vec<String>>,
+    /// Bytes that are free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub free_bytes: Option<u64>,
+    /// Bytes that must be free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub needed_bytes: Option<u64>,
 }
 
 /// A problem as it is sent.

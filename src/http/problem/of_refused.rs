@@ -1,5 +1,7 @@
 //! The one place where a refusal of the service becomes a problem.
 
+use std::sync::Arc;
+
 use super::{Code, Problem};
 use crate::app::{FieldProblem, Refused};
 use crate::gate::{Blocker, BlockerCode};
@@ -11,6 +13,15 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Invalid(fields) => Problem::invalid(fields),
             Refused::Internal(cause) => Problem::internal(cause),
+            Refused::DiskLow(low) => Problem::new(Code::DiskLow, detail).with(|m| {
+                m.paths = Some(vec![low.path.display().to_string()]);
+                m.free_bytes = Some(low.free);
+                m.needed_bytes = Some(low.floor);
+            }),
+            Refused::DiskFull(cause) => Problem {
+                cause: Some(Arc::new(cause)),
+                ..Problem::new(Code::DiskFull, detail)
+            },
             Refused::UnknownMode { pointer, known, .. } => {
                 Problem::new(Code::UnknownMode, detail.clone()).with(|m| {
                     m.errors = Some(vec![FieldProblem::new(pointer, detail)]);

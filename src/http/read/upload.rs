@@ -13,8 +13,8 @@ use tokio::io::AsyncWriteExt;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::app::FieldProblem;
 use crate::app::request::{NewEvidence, Upload};
+use crate::app::{FieldProblem, Refused};
 use crate::dod::{Author, EvidenceKind};
 use crate::http::problem::{Code, Problem};
 
@@ -168,7 +168,9 @@ async fn write_aside(
     }
     let media_type = field.content_type().map(str::to_owned);
     let failed = |source: std::io::Error| {
-        Problem::internal(anyhow::Error::new(source).context("write an upload aside"))
+        Problem::from(Refused::failed(
+            anyhow::Error::new(source).context("write an upload aside"),
+        ))
     };
     let path = folder.join(Uuid::now_v7().to_string());
     let aside = Aside(path.clone());

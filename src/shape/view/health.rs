@@ -26,9 +26,24 @@ pub struct HealthView {
     pub max_running: u32,
     pub running: u32,
     pub queued: u32,
+    /// The file systems that the service writes to.
+    pub disk: Vec<DiskView>,
     /// What a person should know.
     pub warnings: Vec<String>,
     pub started_at: String,
+}
+
+/// A file system that the service writes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DiskView {
+    /// What lies on it: `database`, `state`, `worktrees`, `repository`.
+    pub holds: Vec<&'static str>,
+    /// A folder on it.
+    pub path: String,
+    /// Bytes that the service can still write.
+    pub free_bytes: u64,
+    /// Bytes below which no agent is started; 0 for no floor.
+    pub floor_bytes: u64,
 }
 
 /// One thing that the doctor looked at.

@@ -47,6 +47,8 @@ pub struct RunView {
     pub status: Status,
     /// The place in the queue, from 1, while the run is queued.
     pub queue_position: Option<u64>,
+    /// What a queued run waits for: `slot`, or `disk` while a file system is under the floor.
+    pub waits_for: Option<&'static str>,
     pub failure: Option<FailureView>,
     pub exit_code: Option<i32>,
     pub session_id: Option<String>,
@@ -148,6 +150,7 @@ impl RunView {
             pid: run.process().map(|p| p.pid),
             status: run.status(),
             queue_position,
+            waits_for: None,
             failure,
             exit_code: ends().next_back().and_then(|end| end.exit.code()),
             session_id: run.session_id.clone(),

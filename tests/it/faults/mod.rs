@@ -5,6 +5,8 @@ mod chance;
 mod descriptors;
 mod figures;
 mod flat;
+mod floor;
+mod full_disk;
 mod merge;
 mod model;
 mod random;

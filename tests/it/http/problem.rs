@@ -6,6 +6,7 @@ use agent_runner_api::gate::{Blocker, BlockerCode};
 use agent_runner_api::http::problem::{Code, Problem};
 use agent_runner_api::http::{Guard, guarded};
 use agent_runner_api::run::{EvidenceId, ItemId, Refusal, RunId, Status};
+use agent_runner_api::runner::room::FileSystem;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -101,6 +102,15 @@ fn refusals() -> Vec<Refused> {
         Refused::TooLarge { limit: 10 },
         Refused::CannotRestore("its branch exists".to_owned()),
         Refused::Workflow("it is built in".to_owned()),
+        Refused::DiskLow(FileSystem {
+            holds: vec!["database", "state"],
+            path: "/data".into(),
+            free: 5 << 20,
+            floor: 1 << 30,
+        }),
+        Refused::failed(
+            anyhow::anyhow!("No space left on device (os error 28)").context("write a payload"),
+        ),
         Refused::Draining,
         Refused::Degraded,
         Refused::Internal(anyhow::anyhow!("secret")),
@@ -135,6 +145,8 @@ fn each_refusal_has_its_status_and_code() {
     413 too_large: the payload has over 10 bytes
     409 cannot_restore: the run cannot be restored: its branch exists
     409 workflow_conflict: the workflow cannot be changed: it is built in
+    507 disk_low: nothing new is begun: /data (database, state) has 5 MiB free and 1024 MiB must be: make room there, or set another --disk-floor-bytes. Abort, merge, evidence and its validation go on
+    507 disk_full: a file system is full, so this was not done. Make room (GET /api/health tells where) and ask again
     503 draining: the service is stopping; try again in a moment
     503 degraded: the database does not answer
     500 internal: something failed inside the service; the log has it under this request_id

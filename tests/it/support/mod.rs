@@ -6,6 +6,7 @@ pub mod fake_agent;
 pub mod frames;
 pub mod held;
 pub mod mock_api;
+pub mod mount;
 pub mod repo;
 pub mod run;
 pub mod server;

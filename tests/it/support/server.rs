@@ -32,7 +32,15 @@ pub struct Setup {
 
 impl Setup {
     pub fn new() -> Setup {
-        let folder = tempfile::tempdir().unwrap();
+        Setup::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// In a folder of this one: a file system of its own.
+    pub fn below(folder: &Path) -> Setup {
+        Setup::in_folder(TempDir::new_in(folder).unwrap())
+    }
+
+    fn in_folder(folder: TempDir) -> Setup {
         let repo = Repo::at(&folder.path().join("repository"));
         for name in ["bin", "home", "marks"] {
             fs::create_dir(folder.path().join(name)).unwrap();
@@ -52,6 +60,8 @@ impl Setup {
             ("--port", "0".to_owned()),
             // The default depends on the memory that the machine has left.
             ("--max-running", "24".to_owned()),
+            // Machines have more or less room than the default asks for.
+            ("--disk-floor-bytes", "0".to_owned()),
             ("--db", at("runs.db")),
             ("--repo-root", at("repository")),
             ("--worktrees-root", at("worktrees")),
