@@ -58,3 +58,6 @@ pub mod telemetry;
 
 /// The time of day.
 pub mod clock;
+
+/// Each effect by its name: where a test may strike. Nothing in a release.
+pub mod effect;

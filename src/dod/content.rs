@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::effect::{self, Effect, Struck};
+
 /// A folder of payloads.
 #[derive(Debug, Clone)]
 pub struct ContentStore {
@@ -43,6 +45,12 @@ pub enum ContentError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl From<Struck> for ContentError {
+    fn from(struck: Struck) -> ContentError {
+        failed("carry out an effect")(struck.into())
+    }
 }
 
 fn failed(attempted: &'static str) -> impl FnOnce(io::Error) -> ContentError {
@@ -85,6 +93,7 @@ impl ContentStore {
         source: &mut dyn Read,
         limit: u64,
     ) -> Result<Stored, ContentError> {
+        effect::begins(Effect::PayloadWrite)?;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -113,8 +122,11 @@ impl ContentStore {
         let home = self.path(&sha256);
         let folder = home.parent().unwrap_or(&self.root);
         fs::create_dir_all(folder).map_err(failed("make a folder of the content store"))?;
+        effect::begins(Effect::PayloadSync)?;
         file.sync_all().map_err(failed("sync a payload"))?;
+        effect::begins(Effect::PayloadRename)?;
         fs::rename(aside, &home).map_err(failed("put a payload in its place"))?;
+        effect::begins(Effect::PayloadFolder)?;
         for folder in [folder, &self.root] {
             File::open(folder)
                 .and_then(|f| f.sync_all())

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::effect::Struck;
+
 /// A call of git that did not do what it was for. Not a *no*: those are enums of the operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,6 +60,12 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl From<Struck> for Error {
+    fn from(struck: Struck) -> Error {
+        Error::io("carry out", "an effect")(struck.into())
+    }
 }
 
 impl Error {

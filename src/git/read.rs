@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::names::RefName;
 use super::repository::{Identity, Repository};
+use crate::effect::{self, Effect};
 use crate::run::{CommitId, TreeId};
 
 impl Repository {
@@ -164,6 +165,7 @@ impl Repository {
         identity: &Identity,
         message: &str,
     ) -> Result<CommitId, Error> {
+        effect::awaits(Effect::CommitWrite).await?;
         let call = self
             .call("commit-tree")
             .args(parents.iter().flat_map(|parent| ["-p", parent.as_str()]))

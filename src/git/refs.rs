@@ -5,6 +5,7 @@ use std::path::Path;
 use super::error::Error;
 use super::names::RefName;
 use super::repository::Repository;
+use crate::effect::{self, Effect};
 use crate::run::CommitId;
 
 /// One change of a ref.
@@ -74,6 +75,9 @@ pub enum NotMoved {
 impl Repository {
     /// All of these changes or none; on disk before it returns. `reason` goes into the reflog.
     pub async fn edit_refs(&self, edits: &[RefEdit], reason: &str) -> Result<(), NotMoved> {
+        effect::awaits(Effect::RefsWrite)
+            .await
+            .map_err(Error::from)?;
         let instructions: String = edits.iter().map(RefEdit::instruction).collect();
         let output = self
             .call("update-ref")
@@ -85,6 +89,9 @@ impl Repository {
             .run_any()
             .await?;
         if output.code() == 0 {
+            effect::awaits(Effect::RefsSync)
+                .await
+                .map_err(Error::from)?;
             for edit in edits {
                 self.sync_folder_of(edit.name())?;
             }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::land::checkouts_of;
+use crate::effect::{self, Effect};
 use crate::git::{Call, Checkout, Error, LONG, RefName, Repository};
 use crate::run::CommitId;
 
@@ -90,9 +91,11 @@ pub(super) async fn bring(
         return Ok(Some(Blocked::Busy(busy.sentence())));
     }
     let note = note(repo, checkout);
+    effect::awaits(Effect::CheckoutNote).await?;
     std::fs::write(&note, checkout.path.as_os_str().as_bytes())
         .map_err(Error::io("write", &note))?;
     let brought = exchange(repo, checkout, from, to).await;
+    effect::awaits(Effect::CheckoutForget).await?;
     std::fs::remove_file(&note).map_err(Error::io("remove", &note))?;
     brought
 }
@@ -110,6 +113,7 @@ async fn exchange(
         blocked = self::blocked(repo, checkout, from, to).await?;
     }
     if blocked.is_none() {
+        effect::awaits(Effect::CheckoutBring).await?;
         at(repo, checkout, "read-tree")
             .timeout(LONG)
             .args(["-m", "-u", from.as_str(), to.as_str()])

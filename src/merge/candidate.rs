@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::effect::{self, Effect};
 use crate::git::{Error, Identity, NotMoved, RefEdit, RefName, Repository};
 use crate::run::{CommitId, TreeId};
 
@@ -84,6 +85,9 @@ async fn merged_tree(
     onto: &CommitId,
     head: &CommitId,
 ) -> Result<TreeId, CandidateError> {
+    effect::awaits(Effect::CandidateTree)
+        .await
+        .map_err(Error::from)?;
     let output = repo
         .call("merge-tree")
         // The base says which files merge by union and which are binary (git 2.43; older ones do not ask).

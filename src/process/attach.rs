@@ -21,6 +21,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::records::{Claim, ExitRecord, Launch, Record, RecordError, Started};
 use super::supervised::{Ended, Lost, Supervised, concluded, watch};
 use super::sweep::sweep_attempt;
+use crate::effect::{self, Effect};
 
 /// What a launch is called once it must not be started any more.
 const ABANDONED: &str = "launch.abandoned.json";
@@ -73,6 +74,9 @@ pub async fn attach(dir: &Path) -> Result<Attachment, AttachError> {
         dir: dir.to_owned(),
         source,
     };
+    effect::awaits(Effect::AttachLook)
+        .await
+        .map_err(|struck| io(struck.into()))?;
     let place = dir.to_owned();
     let found = tokio::task::spawn_blocking(move || look(&place))
         .await
@@ -192,6 +196,7 @@ fn seal(dir: &Path) -> io::Result<Seal> {
     if dir.join(Started::FILE).try_exists()? {
         return Ok(Seal::Started);
     }
+    effect::begins(Effect::AttachSeal)?;
     fs::rename(&path, dir.join(ABANDONED))?;
     Ok(Seal::Sealed)
 }

@@ -17,6 +17,7 @@ use tokio::net::unix::pipe;
 use super::records::{Launch, Record, RecordError, Refusal, Started};
 use super::supervised::{Pidfd, Supervised, watch};
 use super::sweep::sweep_attempt;
+use crate::effect::{self, Effect};
 
 /// The supervisor's standard error in the attempt's directory.
 const LOG: &str = "supervisor.log";
@@ -123,17 +124,21 @@ fn spawn_supervisor(binary: &Path, dir: &Path, launch: &Launch) -> Result<Child,
         .mode(0o600)
         .open(dir.join(LOG))
         .map_err(spawn_error)?;
+    effect::begins(Effect::SupervisorSpawn).map_err(|struck| spawn_error(struck.into()))?;
     #[expect(clippy::disallowed_methods, reason = "supervisors are spawned here")]
-    Command::new(binary)
+    let child = Command::new(binary)
         .arg("supervise")
         .arg(dir)
         .env_clear()
+        .envs(effect::variables())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .map_err(spawn_error)
+        .map_err(spawn_error)?;
+    effect::comes(Effect::SupervisorSpawned);
+    Ok(child)
 }
 
 /// The child's pidfd, and a task that takes the child's zombie away when it has ended.

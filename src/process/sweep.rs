@@ -15,6 +15,7 @@ use rustix::process::{
 
 use super::proc_fs;
 use super::records::{ATTEMPT_MARKER, RUN_MARKER};
+use crate::effect::{self, Effect};
 use crate::run::{AttemptId, RunId};
 
 /// How long to go on. Killing takes milliseconds; what resists longer is another user's or stuck in the kernel.
@@ -41,6 +42,7 @@ pub(super) fn sweep_attempt(attempt: AttemptId) -> usize {
 }
 
 fn sweep(variable: &[u8]) -> usize {
+    effect::comes(Effect::MarkedSweep);
     let until = Instant::now() + BUDGET;
     let mut killed = BTreeSet::new();
     let (mut sure, mut quiet) = (0, 0);

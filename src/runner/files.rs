@@ -13,6 +13,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::effect::{self, Effect};
 use crate::run::RunId;
 
 /// The folders of the state root.
@@ -73,6 +74,7 @@ impl RunFiles {
     /// # Errors
     /// They cannot be made.
     pub fn make(&self) -> io::Result<()> {
+        effect::begins(Effect::FilesMake)?;
         std::fs::create_dir_all(self.tmp())?;
         std::fs::create_dir_all(self.root.join("attempts"))?;
         std::fs::OpenOptions::new()
@@ -84,6 +86,7 @@ impl RunFiles {
 
     /// Deletes the agent's temporary files. What cannot be deleted stays, and is told.
     pub fn clear_tmp(&self) {
+        effect::comes(Effect::FilesClear);
         if let Err(error) = std::fs::remove_dir_all(self.tmp())
             && error.kind() != io::ErrorKind::NotFound
         {

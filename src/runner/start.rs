@@ -13,6 +13,7 @@ use super::room::tells_of_full_disk;
 use super::slots::Slot;
 use super::work::Working;
 use crate::agent::{self, Invocation, Session, Work};
+use crate::effect::{self, Effect};
 use crate::git::{BranchName, RefName};
 use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervised};
 use crate::run::event::{AgentProcess, AttemptKind};
@@ -256,6 +257,7 @@ fn launch(
     output: &Path,
     grace: std::time::Duration,
 ) -> std::io::Result<Launch> {
+    effect::begins(Effect::LaunchPrompt)?;
     fs::create_dir_all(dir)?;
     let stdin = dir.join("prompt");
     fs::write(&stdin, &invocation.stdin)?;

@@ -5,6 +5,7 @@
 
 use super::driver::Driver;
 use super::land::clean_up_later;
+use crate::effect::{self, Effect};
 use crate::journal::Answer;
 use crate::process::{self, Ended, Killed};
 use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run};
@@ -76,6 +77,7 @@ impl Driver {
         let mut slot = None;
         if let Some(working) = &self.working {
             let supervised = working.supervised.clone();
+            effect::is_coming(Effect::AgentKill).await;
             let ended = match supervised.kill(EndedBy::Stop).await {
                 Killed::Asked(_) => supervised.ended().await,
                 Killed::ByForce { because, swept } => {

@@ -1,5 +1,6 @@
 //! What can go wrong with the database.
 
+use crate::effect::Struck;
 use crate::run::Illegal;
 
 /// The database failed, or what is in it cannot be read.
@@ -51,6 +52,12 @@ pub enum StoreError {
     /// The writer has stopped.
     #[error("the database is closed")]
     Closed,
+}
+
+impl From<Struck> for StoreError {
+    fn from(struck: Struck) -> StoreError {
+        StoreError::NotCommitted(struck.to_string())
+    }
 }
 
 /// Says what was attempted when SQLite fails.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::error::{Attempted, StoreError};
+use crate::effect::{self, Effect};
 
 /// The most jobs in one commit: bounds how long the first of them waits.
 const BATCH: usize = 256;
@@ -117,5 +118,8 @@ fn batch(
             next = inbox.try_recv().ok();
         }
     }
-    tx.commit().attempted("commit")
+    effect::begins(Effect::StoreCommit)?;
+    tx.commit().attempted("commit")?;
+    effect::comes(Effect::StoreCommitted);
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use super::place::Place;
 use super::remove::{RemoveBranch, clear};
 use super::snapshot::snapshot;
+use crate::effect::{self, Effect};
 use crate::git::{Error, Head, Identity, LONG, NotMoved, RefEdit, RefName, Repository, read_head};
 use crate::run::CommitId;
 
@@ -89,6 +90,9 @@ async fn fill(
     commit: &CommitId,
     work: Option<&CommitId>,
 ) -> Result<(), CreateError> {
+    effect::awaits(Effect::PlaceRegister)
+        .await
+        .map_err(Error::from)?;
     place.register(repo)?;
     let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
     repo.edit_refs(&[edit], "a run starts here").await?;
@@ -100,17 +104,26 @@ async fn fill(
             .config("core.fsync=none")
             .timeout(LONG)
     };
+    effect::awaits(Effect::PlaceCheckout)
+        .await
+        .map_err(Error::from)?;
     read_tree()
         .args(["--reset", "-u", commit.as_str()])
         .run()
         .await?;
     if let Some(work) = work {
+        effect::awaits(Effect::PlaceWork)
+            .await
+            .map_err(Error::from)?;
         read_tree()
             .args(["-m", "-u", commit.as_str(), work.as_str()])
             .run()
             .await?;
         read_tree().args(["--reset", commit.as_str()]).run().await?;
     }
+    effect::awaits(Effect::PlaceFinish)
+        .await
+        .map_err(Error::from)?;
     place.finish(repo)?;
     Ok(())
 }

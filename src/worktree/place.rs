@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::effect::{self, Effect};
 use crate::git::{BranchName, Error, Head, RefName, Repository, read_head};
 use crate::run::CommitId;
 
@@ -184,6 +185,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if is_file && std::fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }
+    effect::begins(Effect::PlaceWrite)?;
     let name = uuid::Uuid::now_v7().simple().to_string();
     let aside = path.with_file_name(format!(".new-{name}"));
     let written = std::fs::write(&aside, bytes)

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::place::{Place, write};
 use super::trash;
+use crate::effect::{self, Effect};
 use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository};
 use crate::run::CommitId;
 
@@ -46,6 +47,7 @@ pub(super) async fn clear(
         delete_branch(repo, place, expected).await?;
     }
     unregister_inside(repo, place)?;
+    effect::awaits(Effect::PlaceUnregister).await?;
     unregister(&place.admin(repo))
 }
 
@@ -62,6 +64,7 @@ fn move_away(place: &Place) -> Result<(), Error> {
             let mode = PermissionsExt::from_mode(meta.permissions().mode() | 0o700);
             std::fs::set_permissions(&path, mode).map_err(Error::io("make writable", &path))?;
         }
+        effect::begins(Effect::PlaceMove)?;
         match std::fs::rename(&path, &slot) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             // Once more: a writer that uses the full path may have made it again.

@@ -14,6 +14,7 @@
 
 use super::place::{Place, write};
 use super::snapshot::{Snapshot, snapshot};
+use crate::effect::{self, Effect};
 use crate::git::{Error, Identity, NotMoved, RefEdit, RefName, Repository};
 use crate::run::{CommitId, TreeId};
 
@@ -135,6 +136,9 @@ pub async fn settle(
         && let Some(taken) = taken
         && repo.tree_of(&commit).await? == taken.tree
     {
+        effect::awaits(Effect::SettleTidy)
+            .await
+            .map_err(Error::from)?;
         tidy(repo, place, &taken)?;
     }
     if how.empty_commit && commit == *how.start {

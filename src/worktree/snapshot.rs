@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::trash::make_accessible;
+use crate::effect::{self, Effect};
 use crate::git::{Call, Error, Repository};
 use crate::run::{CommitId, TreeId};
 
@@ -99,6 +100,7 @@ impl Folder<'_> {
                 .await?;
         }
         let mut changes = self.changes(&scratch.0).await?;
+        effect::awaits(Effect::SnapshotWrite).await?;
         let dot_git = self.folder.join(".git");
         if dot_git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
             let shown = self.folder.display();

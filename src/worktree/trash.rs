@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::effect::{self, Effect};
 use crate::git::Error;
 
 /// Deletes everything in the trash folder; a missing one is empty. Links are removed and never followed.
@@ -19,11 +20,16 @@ pub async fn empty_trash(trash: &Path) -> Result<(), Error> {
         };
         let failures: Vec<Error> = entries
             .flatten()
-            .filter_map(|entry| delete(&entry.path()).err())
+            .filter_map(|entry| empty(&entry.path()).err())
             .collect();
         failures.into_iter().next().map_or(Ok(()), Err)
     })
     .await
+}
+
+fn empty(path: &Path) -> Result<(), Error> {
+    effect::begins(Effect::TrashEmpty)?;
+    delete(path)
 }
 
 /// Deletes one path, a folder or not.

@@ -14,25 +14,26 @@ use agent_runner_api::config;
 const MAY_USE: &[(&str, &[&str])] = &[
     // Pure.
     ("run", &["dod"]),
-    ("dod", &["run"]),
+    ("dod", &["effect", "run"]),
     ("gate", &["dod", "run"]),
     ("shape", &["clock", "dod", "gate", "run"]),
     ("clock", &[]),
+    ("effect", &[]),
     // Tools.
-    ("git", &["run"]),
-    ("store", &["clock", "dod", "run", "shape"]),
+    ("git", &["effect", "run"]),
+    ("store", &["clock", "dod", "effect", "run", "shape"]),
     // Stages: none uses another.
-    ("worktree", &["git", "run"]),
+    ("worktree", &["effect", "git", "run"]),
     ("agent", &["run"]),
-    ("process", &["clock", "run"]),
-    ("merge", &["git", "run"]),
+    ("process", &["clock", "effect", "run"]),
+    ("merge", &["effect", "git", "run"]),
     ("journal", &["clock", "dod", "run", "shape", "store"]),
     // Who walks a run through the stages.
     (
         "runner",
         &[
-            "agent", "clock", "config", "dod", "gate", "git", "journal", "merge", "process", "run",
-            "shape", "store", "worktree",
+            "agent", "clock", "config", "dod", "effect", "gate", "git", "journal", "merge",
+            "process", "run", "shape", "store", "worktree",
         ],
     ),
     // Who looks at all of it.
@@ -53,7 +54,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The doors.
     (
         "http",
-        &["app", "clock", "dod", "gate", "journal", "run", "shape"],
+        &[
+            "app", "clock", "dod", "effect", "gate", "journal", "run", "shape",
+        ],
     ),
     ("cli", &["app", "clock", "config", "telemetry"]),
     // Settings and logs.
@@ -353,7 +356,9 @@ fn the_time_of_day_and_the_environment_are_asked_for_in_one_place() {
     let times = files_naming(&["Timestamp::now", "SystemTime::now", "Utc::now"]);
     assert_eq!(times, set(&["src/clock.rs"]));
     let environment = files_naming(&["env::var", "env::var_os", "env::vars", "env::vars_os"]);
-    assert_eq!(environment, set(&["src/config/surroundings.rs"]));
+    // Strikes are no setting: no release has them.
+    let homes = ["src/config/surroundings.rs", "src/effect/armed.rs"];
+    assert_eq!(environment, set(&homes));
 }
 
 #[test]

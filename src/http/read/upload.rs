@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::app::request::{NewEvidence, Upload};
 use crate::app::{FieldProblem, Refused};
 use crate::dod::{Author, EvidenceKind};
+use crate::effect::{self, Effect};
 use crate::http::problem::{Code, Problem};
 
 /// The most bytes of a field that is not the file.
@@ -172,6 +173,9 @@ async fn write_aside(
             anyhow::Error::new(source).context("write an upload aside"),
         ))
     };
+    effect::awaits(Effect::UploadWrite)
+        .await
+        .map_err(|struck| failed(struck.into()))?;
     let path = folder.join(Uuid::now_v7().to_string());
     let aside = Aside(path.clone());
     let mut file = tokio::fs::OpenOptions::new()

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::effect::{self, Effect};
+
 /// What a file has to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::process) enum Survives {
@@ -30,6 +32,7 @@ pub(super) fn write_whole(
     bytes: &[u8],
     survives: Survives,
 ) -> io::Result<()> {
+    effect::begins(Effect::RecordWrite)?;
     let mut file = open_aside(dir, name)?;
     file.write_all(bytes)?;
     // Only now, and not at the opening: what was reserved is used.
@@ -37,8 +40,10 @@ pub(super) fn write_whole(
     if survives == Survives::PowerCut {
         file.sync_all()?;
     }
+    effect::begins(Effect::RecordRename)?;
     fs::rename(aside(dir, name), dir.join(name))?;
     if survives == Survives::PowerCut {
+        effect::begins(Effect::RecordSync)?;
         File::open(dir)?.sync_all()?;
     }
     Ok(())

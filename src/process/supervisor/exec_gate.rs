@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
 use super::signals::{ignore_none, unblock_all};
+use crate::effect::{self, Effect};
 use crate::process::records::{ATTEMPT_MARKER, Launch, RUN_MARKER, Record, Refusal, RefusedAt};
 
 /// Says that all before the exec went well.
@@ -44,6 +45,7 @@ impl Gate {
             .arg("exec-gate")
             .arg(dir)
             .env_clear()
+            .envs(effect::variables())
             .envs(markers(launch))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(output)
@@ -59,8 +61,9 @@ impl Gate {
     /// Lets it become the agent's program; returns when it has, or why not.
     pub(super) fn open(mut self) -> Result<(), Refusal> {
         let mut said = Vec::new();
-        self.socket
-            .write_all(&[OPEN])
+        effect::begins(Effect::GateOpen)
+            .map_err(io::Error::from)
+            .and_then(|()| self.socket.write_all(&[OPEN]))
             .and_then(|()| self.socket.read_to_end(&mut said))
             .map_err(|e| refusal(RefusedAt::Gate, "the gate's socket", &e))?;
         let rest = said.strip_prefix(&[PASSED]);
@@ -127,6 +130,7 @@ fn pass(dir: &Path, socket: &mut UnixStream) -> Result<std::convert::Infallible,
             return Err(refusal(RefusedAt::Exec, &program, &not_absolute));
         }
     };
+    effect::begins(Effect::AgentExec).map_err(|struck| gate("the exec")(struck.into()))?;
     socket
         .write_all(&[PASSED])
         .map_err(gate("the supervisor"))?;

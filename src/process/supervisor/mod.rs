@@ -33,6 +33,7 @@ use super::control::SOCKET;
 use super::records::{ExitRecord, Launch, Record, RefusedAt, Started};
 use super::start::Report;
 use crate::clock;
+use crate::effect::{self, Effect};
 use crate::run::{EndedBy, Exit};
 use claim::{Claimed, claim};
 pub use exec_gate::exec_gate_main;
@@ -74,7 +75,10 @@ fn supervise(dir: &Path) -> Result<(), String> {
     ExitRecord::reserve(dir).map_err(|e| e.to_string())?;
     let agents_output = output.try_clone().map_err(told("the output file"))?;
 
-    let gate = match Gate::spawn(dir, launch, agents_output, stderr) {
+    let spawned = effect::begins(Effect::GateSpawn)
+        .map_err(io::Error::from)
+        .and_then(|()| Gate::spawn(dir, launch, agents_output, stderr));
+    let gate = match spawned {
         Ok(gate) => gate,
         Err(e) => {
             let refused = refusal(RefusedAt::Gate, "spawning the gate", &e);
@@ -87,6 +91,7 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let begun = Instant::now();
     let (exit, ended_by, refused) = match gate.open() {
         Ok(()) => {
+            effect::comes(Effect::AgentStarted);
             tell(&Report::Started(started));
             let (exit, ended_by) = Watch::new(launch, agent, begun, &output, output_from)
                 .until_the_end(&signals, &mut listener)
@@ -99,6 +104,7 @@ fn supervise(dir: &Path) -> Result<(), String> {
         }
     };
     let (ended_at, duration_ms) = (clock::now(), millis(begun.elapsed()));
+    effect::comes(Effect::SupervisorSweep);
     let Swept { killed, left } = sweep();
     let record = with_usage(ExitRecord {
         exit,

@@ -3,6 +3,7 @@
 
 mod chance;
 mod descriptors;
+mod each_effect;
 mod figures;
 mod flat;
 mod floor;

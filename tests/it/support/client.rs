@@ -130,6 +130,17 @@ impl Client {
     /// Sends a file with other fields, as a form does.
     #[track_caller]
     pub fn upload(&self, path: &str, fields: &[(&str, &str)], file: (&str, &[u8])) -> Answer {
+        self.try_upload(path, fields, file)
+            .unwrap_or_else(|| panic!("{path}: no answer"))
+    }
+
+    /// The same; `None` if the server has gone before it had answered.
+    pub fn try_upload(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        file: (&str, &[u8]),
+    ) -> Option<Answer> {
         const BOUNDARY: &str = "----one-of-a-test";
         let mut body = Vec::new();
         for (name, value) in fields {
@@ -146,7 +157,7 @@ impl Client {
         body.extend_from_slice(bytes);
         body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
         let kind = format!("multipart/form-data; boundary={BOUNDARY}");
-        self.ask("POST", path, &[("content-type", &kind)], &body)
+        self.try_ask("POST", path, &[("content-type", &kind)], &body)
     }
 
     /// Begins to read a body that goes on; `None` if nobody answers.

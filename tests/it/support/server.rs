@@ -27,7 +27,7 @@ pub struct Setup {
     pub repo: Repo,
     program: PathBuf,
     flags: BTreeMap<String, String>,
-    variables: BTreeMap<String, String>,
+    variables: RwLock<BTreeMap<String, String>>,
 }
 
 impl Setup {
@@ -52,7 +52,7 @@ impl Setup {
             repo,
             program: env!("CARGO_BIN_EXE_agent_runner_api").into(),
             flags: BTreeMap::new(),
-            variables: BTreeMap::new(),
+            variables: RwLock::default(),
             folder,
         };
         let at = |name: &str| setup.at(name).display().to_string();
@@ -77,9 +77,15 @@ impl Setup {
         self
     }
 
-    pub fn variable(mut self, name: &str, value: &str) -> Setup {
-        self.variables.insert(name.to_owned(), value.to_owned());
+    pub fn variable(self, name: &str, value: &str) -> Setup {
+        self.set_variable(name, value);
         self
+    }
+
+    /// From the next start on.
+    pub fn set_variable(&self, name: &str, value: &str) {
+        let mut variables = self.variables.write().unwrap();
+        variables.insert(name.to_owned(), value.to_owned());
     }
 
     /// What is started instead of the program itself: a copy of it, or something that comes to it.
@@ -116,7 +122,7 @@ impl Setup {
             .env("HOME", self.at("home"))
             .env("PATH", path)
             .env("LANG", "C.UTF-8")
-            .envs(&self.variables)
+            .envs(&*self.variables.read().unwrap())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
@@ -136,6 +142,16 @@ impl Setup {
     /// Starts it and waits for the line that names its address.
     #[track_caller]
     fn launch(&self) -> (Child, String) {
+        let (mut child, line) = self.try_launch();
+        let Some(url) = line.trim().strip_prefix("listening on ") else {
+            child.wait().unwrap();
+            panic!("it does not start: {line:?}\n{}", self.log());
+        };
+        (child, url.to_owned())
+    }
+
+    /// Starts it and waits for its first line, or for its end.
+    fn try_launch(&self) -> (Child, String) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -144,10 +160,7 @@ impl Setup {
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();
-        let Some(url) = line.trim().strip_prefix("listening on ") else {
-            panic!("it does not start: {line:?}\n{}", self.log());
-        };
-        (child, url.to_owned())
+        (child, line)
     }
 
     pub fn log(&self) -> String {
@@ -210,6 +223,23 @@ impl Server {
         let (child, url) = self.setup.launch();
         *self.child() = child;
         *self.client.write().unwrap() = Client::of(&url);
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.child().try_wait().unwrap().is_some()
+    }
+
+    /// Starts it again, as whoever watches over a service does; whether it came up.
+    pub fn try_start_again(&self) -> bool {
+        let (mut child, line) = self.setup.try_launch();
+        let Some(url) = line.trim().strip_prefix("listening on ") else {
+            child.wait().unwrap();
+            return false;
+        };
+        *self.child() = child;
+        *self.client.write().unwrap() = Client::of(url);
+        true
     }
 
     /// A crash, and the start after it.
