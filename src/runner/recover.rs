@@ -10,6 +10,7 @@
 //! | running | alive, same identity | watched again |
 //! | | exit record | ended so |
 //! | | neither | ended, `unknown` |
+//! | | cannot be looked for | looked for again, a little later |
 //! | checking | | settled |
 //! | merging | base contains the candidate | merged |
 //! | | it does not | as before the merge |
@@ -21,7 +22,7 @@ use std::time::Duration;
 use super::Runner;
 use super::driver::{Ask, Driver};
 use super::slots::Slot;
-use crate::process::{self, Attachment, Ended};
+use crate::process::{self, AttachError, Attachment, Ended};
 use crate::run::state::AttemptStage;
 use crate::run::{AttemptId, Event, Phase, Run, RunId};
 use crate::store::{StoreError, runs};
@@ -112,7 +113,11 @@ impl Runner {
             Phase::Preparing | Phase::Running => self.take_up(&run, Some(slot)).await,
             Phase::Queued => {
                 drop(slot);
-                self.fill().await;
+                // Its turn may have come already; nobody else might look at the queue for long.
+                Ok(self.fill_telling(None).await?)
+            }
+            Phase::Merged { .. } if run.placed => {
+                self.send(id, Ask::ClearPlace);
                 Ok(())
             }
             _ => {
@@ -164,7 +169,10 @@ impl Runner {
                         let ended = lost("no record of the start is left");
                         self.send(id, Ask::Conclude { slot, ended });
                     }
-                    Err(error) => {
+                    // It may be at work: it is looked for again, and nothing is said of it until then.
+                    Err(error @ AttachError::Io { .. }) => return Err(error.into()),
+                    Err(error @ (AttachError::Record(_) | AttachError::Held { .. })) => {
+                        tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
                         let ended = lost(&error.to_string());
                         self.send(id, Ask::Conclude { slot, ended });
                     }
