@@ -10,7 +10,7 @@ use crate::journal::Answer;
 use crate::process::{self, Ended, Killed};
 use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run};
 use crate::store::StoreError;
-use crate::worktree::{self, RemoveBranch, RestoreError};
+use crate::worktree::{self, CreateError, RemoveBranch, RestoreError};
 
 /// Why a run is not aborted.
 #[derive(Debug, thiserror::Error)]
@@ -136,10 +136,12 @@ impl Driver {
         let place = self.place_of(&run)?;
         match worktree::restore(&self.context().repository, run.id, &place).await {
             Ok(_) => {}
+            Err(RestoreError::Git(error) | RestoreError::Create(CreateError::Git(error))) => {
+                return Err(NotRestored::Failed(error.into()));
+            }
             Err(error @ (RestoreError::NothingPreserved(_) | RestoreError::Create(_))) => {
                 return Err(NotRestored::Gone(error.to_string()));
             }
-            Err(RestoreError::Git(error)) => return Err(NotRestored::Failed(error.into())),
         }
         match self
             .context()
