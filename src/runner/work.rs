@@ -140,7 +140,6 @@ impl Driver {
         if !working.session_told
             && let Some(session) = transcript.session_id()
         {
-            working.session_told = true;
             let event = Event::SessionSeen {
                 session_id: session.to_owned(),
                 model: transcript.model().map(str::to_owned),
@@ -150,6 +149,7 @@ impl Driver {
                 .journal
                 .record(self.id, vec![event])
                 .await?;
+            working.session_told = true;
         }
         let quiet_after_final = read == 0 && !transcript.goes_on();
         match (quiet_after_final, working.last_word) {
