@@ -169,7 +169,7 @@ impl Repository {
     }
 
     /// Writes to disk all that was written to the repository's file system.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
+    pub fn sync(&self) -> Result<(), Error> {
         let objects = self.common_dir.join("objects");
         let folder = std::fs::File::open(&objects).map_err(Error::io("open", &objects))?;
         rustix::fs::syncfs(&folder)

@@ -48,7 +48,7 @@ pub async fn bring_along(
     let _in_order = repo.landing.lock().await;
     let mut told = Vec::new();
     for checkout in checkouts_of(repo, base)? {
-        break_own_lock(repo, &checkout)?;
+        break_lock(repo, &checkout)?;
         let blocked = bring(repo, &checkout, from, to).await?;
         told.push((checkout.path, blocked));
     }
@@ -322,7 +322,7 @@ fn note(repo: &Repository, checkout: &Checkout) -> PathBuf {
 
 /// Takes away a lock that is younger than our note of being at work: a crash left both. Without the note a
 /// lock is somebody else's.
-fn break_own_lock(repo: &Repository, checkout: &Checkout) -> Result<(), Error> {
+pub(super) fn break_lock(repo: &Repository, checkout: &Checkout) -> Result<(), Error> {
     let note = note(repo, checkout);
     let lock = checkout.admin.join("index.lock");
     let changed = |path: &Path| {

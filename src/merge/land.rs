@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::bring::{Blocked, bring, obstacle};
+use super::bring::{Blocked, break_lock, bring, obstacle};
 use super::candidate::{Candidate, release};
 use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository};
 use crate::run::CommitId;
@@ -122,7 +122,13 @@ pub async fn land(
     let (mut brought, mut behind) = (Vec::new(), Vec::new());
     for checkout in checkouts {
         // It has landed: from here on nothing may say that it has not.
-        match bring(repo, &checkout, &candidate.onto, &candidate.commit).await {
+        let mut brought_along = bring(repo, &checkout, &candidate.onto, &candidate.commit).await;
+        if let Err(error) = &brought_along {
+            // Left like this, its owner's next commit would take the merge back.
+            tracing::warn!(%error, checkout = %checkout.path.display(), "a checkout was not brought along; once more");
+            brought_along = again(repo, &checkout, candidate).await;
+        }
+        match brought_along {
             Ok(None) => brought.push(checkout.path),
             Ok(Some(blocked)) => {
                 behind.push(Behind {
@@ -143,6 +149,16 @@ pub async fn land(
         checkouts: brought,
         behind,
     })
+}
+
+/// What recovery does, at once.
+async fn again(
+    repo: &Repository,
+    checkout: &Checkout,
+    candidate: &Candidate,
+) -> Result<Option<Blocked>, Error> {
+    break_lock(repo, checkout)?;
+    bring(repo, checkout, &candidate.onto, &candidate.commit).await
 }
 
 async fn landed_already(

@@ -168,7 +168,8 @@ impl Driver {
                 Ok(())
             }
             Ask::FinishMerge { lane } => {
-                let finished = self.finish_merge().await;
+                let why = "the service stopped before the base had moved; merge again";
+                let finished = self.finish_merge("interrupted", why).await;
                 drop(lane);
                 finished
             }
@@ -190,7 +191,7 @@ impl Driver {
     }
 
     /// The journal has the last intent: what a start of the service would do from there is done a little later.
-    fn go_on_later(&self) {
+    pub(super) fn go_on_later(&self) {
         // An agent that is watched goes on by itself.
         if self.working.is_none() {
             self.runner.recover_later(self.id);

@@ -112,8 +112,9 @@ impl Driver {
                     if landed.commit.is_some()
                         && let Err(error) = self.clear_place().await
                     {
-                        // It has landed, and the next start of the service clears it.
-                        tracing::warn!(run = %self.id, error = format!("{error:#}"), "the worktree of a merged run stays");
+                        // It has landed, and what is left of it is cleared a little later.
+                        tracing::warn!(run = %self.id, error = format!("{error:#}"), "the worktree of a merged run stays for now");
+                        self.go_on_later();
                     }
                     return Ok(landed);
                 }
@@ -232,47 +233,60 @@ impl Driver {
 
     /// Nothing moved: the intent is taken back.
     async fn stopped(
-        &self,
+        &mut self,
         candidate: &CommitId,
         refused: LandRefused,
     ) -> Result<Tried, NotMerged> {
-        let code = match &refused {
-            LandRefused::BaseMoved { .. } => "base_moved",
-            LandRefused::BaseGone(_) => "base_missing",
-            LandRefused::CheckedOutDirty { .. } | LandRefused::CheckoutBusy { .. } => {
-                "base_checked_out_dirty"
+        let detail = refused.to_string();
+        let (code, answer) = match refused {
+            LandRefused::BaseMoved { .. } => ("base_moved", Ok(Tried::Again)),
+            // The gate asks for the base, and says then that it is gone.
+            LandRefused::BaseGone(_) => ("base_missing", Ok(Tried::Again)),
+            LandRefused::CheckedOutDirty { path, paths } => {
+                let dirty = NotMerged::Dirty {
+                    checkout: path,
+                    paths,
+                    busy: None,
+                };
+                ("base_checked_out_dirty", Err(dirty))
             }
-            LandRefused::BaseSymbolic(_) => "base_symbolic",
-            LandRefused::Git(_) => "git_failed",
+            LandRefused::CheckoutBusy { path, why } => {
+                let busy = NotMerged::Dirty {
+                    checkout: path,
+                    paths: Vec::new(),
+                    busy: Some(why),
+                };
+                ("base_checked_out_dirty", Err(busy))
+            }
+            // Refused at the start and at the request: somebody has made it one since.
+            LandRefused::BaseSymbolic(_) => {
+                ("base_symbolic", Err(NotMerged::Failed(refused.into())))
+            }
+            LandRefused::Git(error) => return self.landed_or_not(error).await,
         };
         let event = Event::MergeStopped {
             code: code.to_owned(),
-            detail: refused.to_string(),
+            detail,
         };
         self.context().journal.record(self.id, vec![event]).await?;
         merge::release(&self.context().repository, candidate).await?;
-        match refused {
-            LandRefused::BaseMoved { .. } => Ok(Tried::Again),
-            LandRefused::CheckedOutDirty { path, paths } => Err(NotMerged::Dirty {
-                checkout: path,
-                paths,
-                busy: None,
-            }),
-            LandRefused::CheckoutBusy { path, why } => Err(NotMerged::Dirty {
-                checkout: path,
-                paths: Vec::new(),
-                busy: Some(why),
-            }),
-            // The gate asks for the base, and says then that it is gone.
-            LandRefused::BaseGone(_) => Ok(Tried::Again),
-            // Refused at the start and at the request: somebody has made it one since.
-            LandRefused::BaseSymbolic(_) => Err(NotMerged::Failed(refused.into())),
-            LandRefused::Git(error) => Err(error.into()),
+        answer
+    }
+
+    /// The base may have moved before git failed: as after a crash, git alone says.
+    async fn landed_or_not(&mut self, error: crate::git::Error) -> Result<Tried, NotMerged> {
+        self.finish_merge("git_failed", &error.to_string()).await?;
+        match self.landed_before(&self.run()?).await? {
+            Some(landed) => Ok(Tried::Landed(Landed {
+                already: false,
+                ..landed
+            })),
+            None => Err(error.into()),
         }
     }
 
-    /// Finds out whether a landing that a crash interrupted has happened.
-    pub(super) async fn finish_merge(&mut self) -> anyhow::Result<()> {
+    /// Finds out whether a landing that was interrupted has happened; if not, this is why.
+    pub(super) async fn finish_merge(&mut self, code: &str, why: &str) -> anyhow::Result<()> {
         let run = self.run()?;
         let Phase::Merging {
             onto, candidate, ..
@@ -288,6 +302,8 @@ impl Driver {
             None => false,
         };
         if landed {
+            // What was interrupted may have been the way to the disk.
+            context.repository.sync()?;
             if now.as_ref() == Some(candidate) {
                 merge::bring_along(&context.repository, &base, onto, candidate).await?;
             }
@@ -299,8 +315,8 @@ impl Driver {
             return self.clear_place().await;
         }
         let event = Event::MergeStopped {
-            code: "interrupted".to_owned(),
-            detail: "the service stopped before the base had moved; merge again".to_owned(),
+            code: code.to_owned(),
+            detail: why.to_owned(),
         };
         context.journal.record(self.id, vec![event]).await?;
         merge::release(&context.repository, candidate).await?;
