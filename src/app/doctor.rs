@@ -8,11 +8,13 @@ use crate::git::RefName;
 use crate::runner::Context;
 use crate::shape::view::{DoctorView, FindingView, FixView};
 use crate::store::events;
-use crate::world::{self, Finding, Level, check_world};
+use crate::world::{self, CheckError, Depth, Extent, Finding, Level, check_world};
 
 impl App {
-    /// Looks at everything that runs need.
-    pub async fn doctor(&self) -> DoctorView {
+    /// Looks at everything that runs need, and at what must always hold: in the newest of the history, or `deep`, in all
+    /// of it.
+    pub async fn doctor(&self, deep: bool) -> DoctorView {
+        let depth = if deep { Depth::Whole } else { Depth::Newest };
         let context = self.context();
         let mut findings = vec![
             found(
@@ -49,8 +51,11 @@ impl App {
             detail,
             ..FindingView::default()
         }));
-        match check_world(context).await {
-            Ok(found) => findings.extend(found.iter().map(of_world)),
+        match check_world(context, depth).await {
+            Ok(world) => {
+                findings.push(found("world", Ok(extent(world.extent))));
+                findings.extend(world.findings.iter().map(of_world));
+            }
             Err(error) => findings.push(found("world", Err(error.to_string()))),
         }
         DoctorView {
@@ -78,15 +83,24 @@ impl App {
         }
     }
 
+    /// Notes an answer that is the service's fault; the doctor tells of it until the next start.
+    pub fn note_failure(&self, method: &str, path: &str, request_id: &str, status: u16) {
+        let failures = &self.context().failures;
+        failures.answered(method, path, request_id, status);
+    }
+
     /// Mends what can be mended without a decision of a person; with `dry_run`, only says what that is.
     ///
     /// # Errors
     /// The world could not be looked at.
     pub async fn fix(&self, dry_run: bool) -> Result<FixView, Refused> {
-        let found = check_world(self.context()).await;
-        let found = found.map_err(|error| Refused::failed(error.into()))?;
+        let world = check_world(self.context(), Depth::Newest).await;
+        let world = world.map_err(|error| match error {
+            CheckError::Store(error) => error.into(),
+            error => Refused::failed(error.into()),
+        })?;
         let (mut mended, mut left) = (Vec::new(), Vec::new());
-        for finding in found {
+        for finding in world.findings {
             let mut view = of_world(&finding);
             if !finding.is_mendable() {
                 left.push(view);
@@ -115,8 +129,8 @@ impl App {
 
 /// Looks at the world after a start: tells what should not be, and mends what needs nobody's word.
 pub(super) async fn mend_after_start(context: Arc<Context>) {
-    let found = match check_world(&context).await {
-        Ok(found) => found,
+    let found = match check_world(&context, Depth::Newest).await {
+        Ok(world) => world.findings,
         Err(error) => {
             tracing::warn!(%error, "the world could not be looked at");
             return;
@@ -134,6 +148,27 @@ pub(super) async fn mend_after_start(context: Arc<Context>) {
         }
     }
     tracing::info!(findings, "looked at the world");
+}
+
+/// How much was looked at, in words.
+fn extent(extent: Extent) -> String {
+    let Extent {
+        events,
+        events_of,
+        runs,
+        runs_of,
+        payloads,
+        ..
+    } = extent;
+    match extent.depth {
+        Depth::Whole => format!(
+            "looked at all of it: {events} events, {runs} runs, every byte of {payloads} payloads"
+        ),
+        Depth::Newest => format!(
+            "looked at the newest {events} of {events_of} events, {runs} of {runs_of} runs, the sizes of {payloads} payloads; \
+             `doctor --deep` looks at all of it"
+        ),
+    }
 }
 
 fn of_world(finding: &Finding) -> FindingView {

@@ -130,6 +130,12 @@ pub enum Refused {
     /// The database does not answer.
     #[error("the database does not answer")]
     Degraded,
+    /// A row of the database cannot be read; nothing was changed.
+    #[error(
+        "{0}; `agent_runner_api doctor` tells more. If a newer version of this program has written it, start that one; \
+         else bring back a backup"
+    )]
+    Unreadable(StoreError),
     /// Something of ours failed.
     #[error("something failed inside the service")]
     Internal(#[source] anyhow::Error),
@@ -168,6 +174,9 @@ impl From<StoreError> for Refused {
             StoreError::NoRun(id) => Refused::NotFound { what: "run", id },
             StoreError::NotCommitted(why) if !tells_of_full_disk(&why) => Refused::Degraded,
             StoreError::Closed => Refused::Degraded,
+            StoreError::Unreadable { .. } | StoreError::Illegal(_) | StoreError::Damaged(_) => {
+                Refused::Unreadable(error)
+            }
             other => Refused::failed(other.into()),
         }
     }

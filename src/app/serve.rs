@@ -21,6 +21,7 @@ use crate::git::{self, OpenError, ProgramError, RefName, Repository};
 use crate::http;
 use crate::journal::Journal;
 use crate::runner::expire::expire_daily;
+use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::room::Room;
 use crate::runner::{Context, Lanes, Runner};
@@ -115,6 +116,7 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone
     let max_running = config.max_running;
     let (context, alone) = open(config, around).await?;
     let context = Arc::new(context);
+    context.failures.note_panics();
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| StartError::PortTaken { address, source })?;
@@ -254,6 +256,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
         closing: CancellationToken::new(),
         left_out: OnceLock::new(),
         lanes: Lanes::default(),
+        failures: Failures::default(),
     };
     Ok((context, alone))
 }

@@ -153,6 +153,8 @@ impl App {
         after: Option<Cursor>,
     ) -> Result<mpsc::Receiver<Frame>, Refused> {
         let id = self.run_id(run)?;
+        // What cannot be read is refused before the stream begins.
+        self.load(id)?;
         Ok(stream::follow_run(self.context().clone(), id, after))
     }
 
@@ -179,6 +181,7 @@ impl App {
         follow: bool,
     ) -> Result<mpsc::Receiver<Vec<u8>>, Refused> {
         let id = self.run_id(run)?;
+        self.load(id)?;
         Ok(stream::raw(self.context().clone(), id, after, follow))
     }
 

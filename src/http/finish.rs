@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::problem::{MEDIA_TYPE, Problem};
 
 /// The header with the id of a request, in requests and answers.
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest id of a client's own that is taken over into answers and the log.
 const MAX_REQUEST_ID: usize = 64;

@@ -1,10 +1,11 @@
 //! The door for programs: requests become calls of `App`, its answers become JSON.
 //!
 //! No business here: what may be asked and what comes of it is decided behind `App`. A request passes, from
-//! the outside in: `serve` (connections and their limits), `finish` (ids, headers, problems written out), the
-//! catch for panics, `guard`, and one of the `routes`. Absent: tokens, TLS, HTTP/2.
+//! the outside in: `serve` (connections and their limits), `failed` (answers that are the service's fault are noted),
+//! `finish` (ids, headers, problems written out), the catch for panics, `guard`, and one of the `routes`. Absent: tokens, TLS, HTTP/2.
 
 mod docs;
+mod failed;
 mod finish;
 pub mod guard;
 pub mod problem;
@@ -48,8 +49,9 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
         guard: guard.clone(),
         streams: Arc::new(Semaphore::new(serve::most_streams())),
     };
+    let app = door.app.clone();
     let (routes, _) = routes::all().split_for_parts();
-    guarded(routes.with_state(door), guard)
+    guarded(routes.with_state(door), guard).layer(from_fn_with_state(app, failed::note))
 }
 
 /// These routes behind the layers that every answer passes, those for unknown paths included.

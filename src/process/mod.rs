@@ -36,7 +36,7 @@ pub use identity::Identity;
 pub use marked::{Marked, end, folders_at_work, marked};
 pub use records::{
     ATTEMPT_MARKER, ExitRecord, Launch, LaunchLimits, RUN_MARKER, RecordError, Refusal, RefusedAt,
-    Started, StopSignal, StopStep,
+    Started, StopSignal, StopStep, exit_of,
 };
 pub use start::{StartError, start};
 pub use supervised::{Ended, Killed, Lost, Supervised};

@@ -47,11 +47,17 @@ impl Files {
         self.root.join("git-view")
     }
 
+    /// The folders of all runs.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
     /// What belongs to one run.
     #[must_use]
     pub fn of_run(&self, run: RunId) -> RunFiles {
         RunFiles {
-            root: self.root.join("runs").join(run.to_string()),
+            root: self.runs().join(run.to_string()),
         }
     }
 }
@@ -76,7 +82,7 @@ impl RunFiles {
     pub fn make(&self) -> io::Result<()> {
         effect::begins(Effect::FilesMake)?;
         std::fs::create_dir_all(self.tmp())?;
-        std::fs::create_dir_all(self.root.join("attempts"))?;
+        std::fs::create_dir_all(self.attempts())?;
         std::fs::OpenOptions::new()
             .create(true)
             .append(true)
@@ -106,10 +112,22 @@ impl RunFiles {
         self.root.join("tmp")
     }
 
+    /// The folder that all of it is in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folders of all attempts.
+    #[must_use]
+    pub fn attempts(&self) -> PathBuf {
+        self.root.join("attempts")
+    }
+
     /// The folder of one attempt.
     #[must_use]
     pub fn attempt(&self, number: u32) -> PathBuf {
-        self.root.join("attempts").join(number.to_string())
+        self.attempts().join(number.to_string())
     }
 
     /// Bytes of output so far.

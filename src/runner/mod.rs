@@ -9,6 +9,7 @@
 
 mod driver;
 pub mod expire;
+pub mod failures;
 pub mod files;
 mod gate;
 mod land;
@@ -39,6 +40,7 @@ use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
 use driver::{Ask, Driver};
+use failures::Failures;
 use files::Files;
 pub use gate::{Asked, ask_gate, current_head};
 pub use land::{Landed, MergeAsk, NotMerged};
@@ -78,6 +80,8 @@ pub struct Context {
     pub left_out: OnceLock<Vec<LeftOut>>,
     /// Who lands where.
     pub lanes: Lanes,
+    /// What has failed inside since the start.
+    pub failures: Failures,
 }
 
 /// A lane for each base branch: one landing at a time.

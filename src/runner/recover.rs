@@ -49,8 +49,15 @@ impl Runner {
         let landed = store.read(runs::merged_but_placed)?;
         let mut tasks = Vec::new();
         for run in under_way {
-            let Some(run) = self.context().journal.run(run)? else {
-                continue;
+            let run = match self.context().journal.run(run) {
+                Ok(Some(run)) => run,
+                Ok(None) => continue,
+                // It stays as it is; the others are not to wait for it.
+                Err(error @ (StoreError::Unreadable { .. } | StoreError::Illegal(_))) => {
+                    tracing::error!(%run, %error, "a run cannot be taken up again");
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             // Before anything else is started: these agents are there already.
             let slot = matches!(run.phase, Phase::Preparing | Phase::Running)

@@ -256,16 +256,27 @@ async fn serve_all(
     loop {
         latest.mark_unchanged();
         loop {
-            let rows = store.read(|db| events::after(db, seq, BATCH))?;
+            let rows = store.read(|db| events::each_after(db, seq, BATCH))?;
             if rows.is_empty() {
                 break;
             }
             for row in rows {
-                let run = match at_hand.remove(&row.run) {
-                    Some(run) => step(Some(run), &row)?,
-                    None => run_until(context, row.run, row.seq)?,
-                };
                 seq = row.seq;
+                // One row that cannot be read must not hide what happens to other runs.
+                let read = row.event.and_then(|row| {
+                    let run = match at_hand.remove(&row.run) {
+                        Some(run) => step(Some(run), &row)?,
+                        None => run_until(context, row.run, row.seq)?,
+                    };
+                    Ok((row, run))
+                });
+                let (row, run) = match read {
+                    Ok(read) => read,
+                    Err(error) => {
+                        tracing::error!(seq, run = row.run, %error, "readers of all runs are not told of an event");
+                        continue;
+                    }
+                };
                 if fits(filter, &run)
                     && let Some((name, json)) = encode(&row, &run)
                 {

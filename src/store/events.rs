@@ -204,15 +204,38 @@ pub fn of_run_after(
     )
 }
 
-/// At most `limit` events of all runs after `seq`.
+/// A row of the journal: the event, or why it cannot be read.
+#[derive(Debug)]
+pub struct Read {
+    /// Its number.
+    pub seq: u64,
+    /// The run that it is of, as it is written.
+    pub run: String,
+    /// What it tells.
+    pub event: Result<Recorded, StoreError>,
+}
+
+/// At most `limit` events of all runs after `seq`, those that cannot be read as well.
 ///
 /// # Errors
-/// The rows cannot be read.
-pub fn after(connection: &Connection, seq: u64, limit: u32) -> Result<Vec<Recorded>, StoreError> {
-    select(
+/// The rows cannot be read at all.
+pub fn each_after(connection: &Connection, seq: u64, limit: u32) -> Result<Vec<Read>, StoreError> {
+    each(
         connection,
         "SELECT seq, run_id, at, body FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         params![seq, limit],
+    )
+}
+
+/// All events of a run, by its id as it is written, those that cannot be read as well.
+///
+/// # Errors
+/// The rows cannot be read at all.
+pub fn each_of_run(connection: &Connection, run: &str) -> Result<Vec<Read>, StoreError> {
+    each(
+        connection,
+        "SELECT seq, run_id, at, body FROM events WHERE run_id = ?1 ORDER BY seq",
+        params![run],
     )
 }
 
@@ -233,6 +256,15 @@ fn select(
     sql: &'static str,
     with: impl rusqlite::Params,
 ) -> Result<Vec<Recorded>, StoreError> {
+    let rows = each(connection, sql, with)?;
+    rows.into_iter().map(|row| row.event).collect()
+}
+
+fn each(
+    connection: &Connection,
+    sql: &'static str,
+    with: impl rusqlite::Params,
+) -> Result<Vec<Read>, StoreError> {
     let mut statement = connection
         .prepare_cached(sql)
         .attempted("prepare to read events")?;
@@ -241,7 +273,12 @@ fn select(
         .attempted("read events")?
         .collect::<Result<Vec<_>, _>>()
         .attempted("read events")?;
-    rows.into_iter().map(recorded).collect()
+    let read = |row: (u64, String, String, String)| Read {
+        seq: row.0,
+        run: row.1.clone(),
+        event: recorded(row),
+    };
+    Ok(rows.into_iter().map(read).collect())
 }
 
 fn raw(row: &Row<'_>) -> Result<(u64, String, String, String), rusqlite::Error> {

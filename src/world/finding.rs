@@ -22,6 +22,8 @@ pub enum Code {
     EventsMissing,
     /// An event cannot follow the ones before.
     EventImpossible,
+    /// An event cannot be read.
+    EventUnreadable,
     /// A request was accepted and has no event.
     RequestLost,
     /// The tables are not what the events tell.
@@ -56,6 +58,18 @@ pub enum Code {
     ProcessLeft,
     /// A process of a run that nobody knows.
     ProcessOrphaned,
+    /// The exit of an attempt is not what its supervisor saw.
+    ExitDiffers,
+    /// The exit of an attempt is a code that nobody has written down.
+    ExitUnproven,
+    /// Output that was there is not there any more.
+    OutputCut,
+    /// Files of a run or attempt that nobody knows.
+    FilesOrphaned,
+    /// Something inside failed when a client asked.
+    RequestFailed,
+    /// Something inside panicked.
+    Panicked,
 }
 
 impl Code {
@@ -74,13 +88,7 @@ impl Code {
     /// What was looked at.
     #[must_use]
     pub fn what(self) -> &'static str {
-        match self.invariant() {
-            "I1" | "I7" => "landings",
-            "I3" | "I4" => "processes",
-            "I5" | "I13" => "places",
-            "I8" => "payloads",
-            _ => "journal",
-        }
+        self.told().2
     }
 
     /// How bad it is.
@@ -93,6 +101,7 @@ impl Code {
             | Code::CandidateLeft
             | Code::TrashLeft
             | Code::PreservedMissing
+            | Code::FilesOrphaned
             | Code::ProcessOrphaned => Level::Warning,
             _ => Level::Error,
         }
@@ -100,31 +109,39 @@ impl Code {
 
     /// Whether runs at work may look so for a moment.
     pub(super) fn moves(self) -> bool {
-        !matches!(self.what(), "journal" | "payloads")
+        !matches!(self.what(), "journal" | "payloads" | "service")
     }
 
-    fn told(self) -> (&'static str, &'static str) {
+    /// Its name, the number of what does not hold, and what was looked at.
+    fn told(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Code::ChainBroken => ("chain_broken", "I12"),
-            Code::EventsMissing => ("events_missing", "I10"),
-            Code::EventImpossible => ("event_impossible", "I6"),
-            Code::RequestLost => ("request_lost", "I2"),
-            Code::RowsDiffer => ("rows_differ", "I2"),
-            Code::PayloadMissing => ("payload_missing", "I8"),
-            Code::PayloadChanged => ("payload_changed", "I8"),
-            Code::MergeMissing => ("merge_missing", "I7"),
-            Code::MergeChanged => ("merge_changed", "I1"),
-            Code::WorktreeMissing => ("worktree_missing", "I5"),
-            Code::BranchMissing => ("branch_missing", "I5"),
-            Code::PlaceOrphaned => ("place_orphaned", "I5"),
-            Code::PlaceLeft => ("place_left", "I5"),
-            Code::RefOrphaned => ("ref_orphaned", "I5"),
-            Code::CandidateLeft => ("candidate_left", "I5"),
-            Code::TrashLeft => ("trash_left", "I5"),
-            Code::PreservedMissing => ("preserved_missing", "I13"),
-            Code::ProcessMissing => ("process_missing", "I3"),
-            Code::ProcessLeft => ("process_left", "I4"),
-            Code::ProcessOrphaned => ("process_orphaned", "I4"),
+            Code::ChainBroken => ("chain_broken", "I12", "journal"),
+            Code::EventsMissing => ("events_missing", "I10", "journal"),
+            Code::EventImpossible => ("event_impossible", "I6", "journal"),
+            Code::EventUnreadable => ("event_unreadable", "I12", "journal"),
+            Code::RequestLost => ("request_lost", "I2", "journal"),
+            Code::RowsDiffer => ("rows_differ", "I2", "journal"),
+            Code::PayloadMissing => ("payload_missing", "I8", "payloads"),
+            Code::PayloadChanged => ("payload_changed", "I8", "payloads"),
+            Code::MergeMissing => ("merge_missing", "I7", "landings"),
+            Code::MergeChanged => ("merge_changed", "I1", "landings"),
+            Code::WorktreeMissing => ("worktree_missing", "I5", "places"),
+            Code::BranchMissing => ("branch_missing", "I5", "places"),
+            Code::PlaceOrphaned => ("place_orphaned", "I5", "places"),
+            Code::PlaceLeft => ("place_left", "I5", "places"),
+            Code::RefOrphaned => ("ref_orphaned", "I5", "places"),
+            Code::CandidateLeft => ("candidate_left", "I5", "places"),
+            Code::TrashLeft => ("trash_left", "I5", "places"),
+            Code::PreservedMissing => ("preserved_missing", "I13", "places"),
+            Code::ProcessMissing => ("process_missing", "I3", "processes"),
+            Code::ProcessLeft => ("process_left", "I4", "processes"),
+            Code::ProcessOrphaned => ("process_orphaned", "I4", "processes"),
+            Code::ExitDiffers => ("exit_differs", "I9", "attempts"),
+            Code::ExitUnproven => ("exit_unproven", "I9", "attempts"),
+            Code::OutputCut => ("output_cut", "I10", "attempts"),
+            Code::FilesOrphaned => ("files_orphaned", "I5", "attempts"),
+            Code::RequestFailed => ("request_failed", "I11", "service"),
+            Code::Panicked => ("panicked", "I11", "service"),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::run::RunId;
 use crate::store::audit::Audit;
 
 const BACKUP: &str = "bring back a backup; nothing here can know what was written";
+const UNREADABLE: &str = "if a newer version of this program has worked on this database, start that one; else bring back a backup";
 
 pub(super) fn check(audit: &Audit) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -19,6 +20,22 @@ pub(super) fn check(audit: &Audit) -> Vec<Finding> {
             audit.missing_at_end
         );
         findings.push(Finding::new(Code::EventsMissing, "events", detail).by_hand(BACKUP));
+    }
+    if audit.missing_between > 0 {
+        let detail = format!(
+            "{} events in the middle of the journal are gone",
+            audit.missing_between
+        );
+        findings.push(Finding::new(Code::EventsMissing, "events", detail).by_hand(BACKUP));
+    }
+    for (seq, run, why) in &audit.unreadable {
+        let detail = format!("of run {run} nothing is known beyond the lists: {why}");
+        let finding = Finding::new(Code::EventUnreadable, format!("event {seq}"), detail);
+        let finding = finding.by_hand(UNREADABLE);
+        findings.push(match run.parse() {
+            Ok(run) => finding.of(run),
+            Err(_) => finding,
+        });
     }
     for (seq, run, why) in &audit.impossible {
         let at = format!("event {seq}");
@@ -41,6 +58,7 @@ pub(super) fn check(audit: &Audit) -> Vec<Finding> {
         // Only a whole journal is to be believed against the tables.
         let whole = audit.broken_at.is_none()
             && audit.missing_at_end == 0
+            && audit.missing_between == 0
             && !audit
                 .impossible
                 .iter()

@@ -5,11 +5,13 @@
 //! I2  what was accepted is in the journal                   journal
 //! I3  running means a living process                        processes
 //! I4  no process of an agent without a run at work          processes
-//! I5  no worktree, branch, ref or trash without a run       places
+//! I5  no worktree, branch, ref or trash without a run       places; files of runs and attempts: attempts
 //! I6  terminal states never change                          journal
 //! I7  merged means in the base                              landings
 //! I8  every payload is there, byte for byte                 payloads
-//! I10 the numbers of events only grow                       journal
+//! I9  an exit is the agent's own or unknown                 attempts
+//! I10 the numbers of events only grow, without a gap        journal; bytes of output: attempts
+//! I11 no answer is a failure of the service, none panicked  service
 //! I12 the chain of the journal is whole                     journal
 //! I13 work that was preserved is there                      places
 //! ```
@@ -21,9 +23,14 @@
 //! are read before the journal: what has a row by then is not taken for an orphan, and the second look sees what the
 //! first one's journal had told already.
 //!
-//! Deliberately absent: what needs a history of looks (an exit code that was another one, a stream with a gap, a
-//! checkout of yours that changed: I9, I11, I14). Tests hold those.
+//! By default the look does not grow with the history: the newest events with the runs that they are of, all runs that
+//! have not ended, and of payloads whether they are there with as many bytes. The whole is looked at when asked for.
+//!
+//! Deliberately absent is I14 (your checkouts, index, hooks and configuration are never changed): one look cannot tell
+//! whether you or the service changed them, so the tests compare them before and after (`tests/it/support/yours.rs`).
+//! Of I10, what a reader of a stream has seen is not known here either: tests hold that.
 
+mod attempts;
 mod finding;
 mod journal;
 mod landings;
@@ -31,8 +38,10 @@ mod mend;
 mod payloads;
 mod places;
 mod processes;
+mod service;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 pub use finding::{Code, Finding, Level};
@@ -42,6 +51,7 @@ use crate::git;
 use crate::run::RunId;
 use crate::runner::Context;
 use crate::store::StoreError;
+pub use crate::store::audit::Depth;
 use crate::store::audit::{Told, audit};
 
 /// Between two looks: longer than a run takes from an effect to its event.
@@ -74,37 +84,93 @@ fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> CheckError 
 /// Every run, as its events tell it.
 type Runs = BTreeMap<RunId, Told>;
 
-/// One finding for each thing that should not be. Nothing is changed.
+/// What was found, and in how much.
+#[derive(Debug)]
+pub struct World {
+    /// One finding for each thing that should not be.
+    pub findings: Vec<Finding>,
+    /// How much was looked at.
+    pub extent: Extent,
+}
+
+/// How much was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How far back.
+    pub depth: Depth,
+    /// How many events, the newest ones.
+    pub events: u64,
+    /// How many events there are.
+    pub events_of: u64,
+    /// How many runs.
+    pub runs: usize,
+    /// How many runs there are.
+    pub runs_of: usize,
+    /// How many payloads.
+    pub payloads: u64,
+}
+
+/// Looks at the world. Nothing is changed.
 ///
 /// # Errors
 /// Something could not be looked at at all; then nothing is known of the rest either.
-pub async fn check_world(context: &Context) -> Result<Vec<Finding>, CheckError> {
-    let mut findings = look(context).await?;
-    if findings.iter().any(|finding| finding.code.moves()) {
+pub async fn check_world(context: &Context, depth: Depth) -> Result<World, CheckError> {
+    let mut world = look(context, depth, depth).await?;
+    if world.findings.iter().any(|finding| finding.code.moves()) {
         tokio::time::sleep(BETWEEN_LOOKS).await;
-        let again = look(context).await?;
-        findings.retain(|finding| again.contains(finding));
+        // Payloads do not move.
+        let again = look(context, depth, Depth::Newest).await?.findings;
+        let stays = |finding: &Finding| !finding.code.moves() || again.contains(finding);
+        world.findings.retain(stays);
     }
-    Ok(findings)
+    Ok(world)
 }
 
-async fn look(context: &Context) -> Result<Vec<Finding>, CheckError> {
+async fn look(context: &Context, depth: Depth, of_payloads: Depth) -> Result<World, CheckError> {
     // The outside first, then the journal.
     let places = places::seen(context).await?;
     let (store, content) = (context.journal.store().clone(), context.content.clone());
+    let files = context.files.clone();
     let read = tokio::task::spawn_blocking(move || {
         let processes = processes::seen()?;
-        let audit = store.read(audit)?;
-        let payloads = payloads::check(&content, &audit.runs);
-        Ok::<_, CheckError>((processes, audit, payloads))
+        let folders = attempts::seen(&files)?;
+        let audit = store.read(|db| audit(db, depth))?;
+        let (mut findings, payloads) = payloads::check(&content, &audit.runs, of_payloads);
+        findings.extend(attempts::check(&files, &folders, &audit)?);
+        Ok::<_, CheckError>((processes, audit, findings, payloads))
     });
-    let (processes, audit, payloads) = read
+    let (processes, audit, of_files, payloads) = read
         .await
         .map_err(|e| failed("read the journal")(e.into()))??;
     let mut findings = journal::check(&audit);
-    findings.extend(payloads);
-    findings.extend(places::check(context, &places, &audit.runs)?);
-    findings.extend(processes::check(&context.files, &processes, &audit.runs)?);
+    findings.extend(of_files);
+    findings.extend(places::check(context, &places, &audit)?);
+    findings.extend(processes::check(&context.files, &processes, &audit)?);
     findings.extend(landings::check(context, &audit.runs).await?);
-    Ok(findings)
+    findings.extend(service::check(&context.failures));
+    let (events, events_of) = audit.looked_at;
+    Ok(World {
+        findings,
+        extent: Extent {
+            depth,
+            events,
+            events_of,
+            runs: audit.runs.len(),
+            runs_of: audit.known.len(),
+            payloads,
+        },
+    })
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>, CheckError> {
+    let what = format!("list {}", folder.display());
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(what)(error)),
+    };
+    let names = entries.flatten();
+    Ok(names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect())
 }

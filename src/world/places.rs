@@ -8,12 +8,13 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::finding::{Code, Finding, Remedy};
-use super::{CheckError, Runs, failed};
+use super::{CheckError, failed, names_in};
 use crate::clock;
 use crate::git::{BranchName, Checkout, Head, RefName};
 use crate::process;
 use crate::run::{CommitId, Phase, Run, RunId};
 use crate::runner::Context;
+use crate::store::audit::Audit;
 use crate::worktree::{self, Place, trash_below};
 
 const BRANCHES: &str = "refs/heads/auto/";
@@ -46,31 +47,19 @@ pub(super) async fn seen(context: &Context) -> Result<Seen, CheckError> {
     })
 }
 
-fn names_in(folder: &Path) -> Result<Vec<String>, CheckError> {
-    let what = format!("list {}", folder.display());
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(what)(error)),
-    };
-    let names = entries.flatten();
-    Ok(names
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect())
-}
-
 pub(super) fn check(
     context: &Context,
     seen: &Seen,
-    runs: &Runs,
+    audit: &Audit,
 ) -> Result<Vec<Finding>, CheckError> {
     let root = &context.config.worktrees_root;
-    let mut findings = orphans(context, seen, runs)?;
+    let runs = &audit.runs;
+    let mut findings = orphans(context, seen, audit)?;
     for told in runs.values() {
         findings.extend(of_run(root, seen, &told.run));
         findings.extend(preserved(context, seen, &told.run));
     }
-    findings.extend(refs(context, seen, runs));
+    findings.extend(refs(context, seen, audit));
     let trash = trash_below(root);
     if let Some(old) = names_in(&trash)?.iter().find(|name| is_old(name)) {
         let at = trash.join(old).display().to_string();
@@ -91,8 +80,10 @@ fn is_old(name: &str) -> bool {
 }
 
 /// Worktrees and branches of runs that the journal does not know.
-fn orphans(context: &Context, seen: &Seen, runs: &Runs) -> Result<Vec<Finding>, CheckError> {
-    let known: BTreeSet<&str> = runs.values().map(|told| told.run.branch.as_str()).collect();
+fn orphans(context: &Context, seen: &Seen, audit: &Audit) -> Result<Vec<Finding>, CheckError> {
+    let of_rows = audit.known.values().flatten().map(String::as_str);
+    let of_events = audit.runs.values().map(|told| told.run.branch.as_str());
+    let known: BTreeSet<&str> = of_rows.chain(of_events).collect();
     let of_folders = seen.folders.iter().map(|name| format!("auto/{name}"));
     let of_refs = seen.refs.keys();
     let of_refs = of_refs.filter_map(|name| name.strip_prefix("refs/heads/").map(str::to_owned));
@@ -110,6 +101,7 @@ fn orphans(context: &Context, seen: &Seen, runs: &Runs) -> Result<Vec<Finding>, 
     let others = Others {
         checkouts: context.repository.checkouts()?,
         at_work: process::folders_at_work().map_err(failed("list the processes"))?,
+        may_be_told: !audit.unreadable.is_empty(),
     };
     let orphans = unknown.iter();
     Ok(orphans
@@ -127,6 +119,8 @@ fn ends_in_an_id(branch: &BranchName) -> bool {
 struct Others {
     checkouts: Vec<Checkout>,
     at_work: Vec<(i32, PathBuf)>,
+    /// Whether an event that cannot be read may tell of it.
+    may_be_told: bool,
 }
 
 fn orphan(context: &Context, seen: &Seen, others: &Others, branch: &BranchName) -> Finding {
@@ -154,6 +148,10 @@ fn orphan(context: &Context, seen: &Seen, others: &Others, branch: &BranchName) 
     let mut at_work = others.at_work.iter();
     if let Some((pid, _)) = at_work.find(|(_, folder)| folder.starts_with(&path)) {
         return finding.by_hand(format!("process {pid} works in it: end that first"));
+    }
+    if others.may_be_told {
+        return finding
+            .by_hand("an event that cannot be read may tell of it: see to the journal first");
     }
     let kept = format!("{LEFTOVER}{branch}/");
     let mend = format!("its work is kept under {kept}, then worktree and branch are removed");
@@ -229,8 +227,9 @@ fn preserved(context: &Context, seen: &Seen, run: &Run) -> Option<Finding> {
 }
 
 /// Refs of ours that belong to nothing.
-fn refs(context: &Context, seen: &Seen, runs: &Runs) -> Vec<Finding> {
-    let landing: BTreeSet<&CommitId> = runs
+fn refs(context: &Context, seen: &Seen, audit: &Audit) -> Vec<Finding> {
+    let landing: BTreeSet<&CommitId> = audit
+        .runs
         .values()
         .filter_map(|told| match &told.run.phase {
             Phase::Merging { candidate, .. } => Some(candidate),
@@ -244,7 +243,7 @@ fn refs(context: &Context, seen: &Seen, runs: &Runs) -> Vec<Finding> {
         }
         if let Some(run) = name.strip_prefix(PRESERVED) {
             let run = run.parse::<RunId>().ok();
-            if !run.is_some_and(|run| runs.contains_key(&run)) {
+            if !run.is_some_and(|run| audit.known.contains_key(&run)) {
                 let finding =
                     Finding::new(Code::RefOrphaned, name, "preserved work of no known run");
                 findings.push(

@@ -1,11 +1,12 @@
 //! I3, I4: a run that is running has a living process, and no process of a run is left that is not at work.
 
 use super::finding::{Code, Finding, Remedy};
-use super::{CheckError, Runs, failed};
+use super::{CheckError, failed};
 use crate::process::{self, Identity, Marked};
 use crate::run::event::AgentProcess;
 use crate::run::{Phase, Run};
 use crate::runner::files::Files;
+use crate::store::audit::Audit;
 
 /// The processes that carry a run's marker.
 pub(super) fn seen() -> Result<Vec<Marked>, CheckError> {
@@ -15,9 +16,10 @@ pub(super) fn seen() -> Result<Vec<Marked>, CheckError> {
 pub(super) fn check(
     files: &Files,
     seen: &[Marked],
-    runs: &Runs,
+    audit: &Audit,
 ) -> Result<Vec<Finding>, CheckError> {
     let mut findings = Vec::new();
+    let runs = &audit.runs;
     for Marked { identity, run } in seen {
         let at = format!("pid {}", identity.pid);
         let end = Remedy::End(*run, identity.clone());
@@ -29,6 +31,8 @@ pub(super) fn check(
                 let finding = Finding::new(Code::ProcessLeft, at, detail).of(*run);
                 findings.push(finding.by(end, "the process is ended"));
             }
+            // Its end was not told by what was looked at, or cannot be read: unknown is not dead.
+            None if audit.known.contains_key(run) => {}
             // Another service on this machine has runs of its own.
             None if !files.of_run(*run).exist() => {}
             None => {

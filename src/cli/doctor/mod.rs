@@ -21,6 +21,9 @@ pub struct DoctorArgs {
     /// Mend it
     #[arg(long, requires = "fix")]
     yes: bool,
+    /// Have the server look at its whole history and at every byte of evidence
+    #[arg(long, conflicts_with = "fix")]
+    deep: bool,
     #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
@@ -34,7 +37,12 @@ pub fn doctor(args: &DoctorArgs, around: &Surroundings) -> Result<ExitCode, CliE
     if args.fix {
         return fix::fix(&client, args.yes, args.connection.json);
     }
-    let server = match client.fetch("/api/doctor") {
+    let path = if args.deep {
+        "/api/doctor?deep=true"
+    } else {
+        "/api/doctor"
+    };
+    let server = match client.fetch(path) {
         Ok(answer) => Some(answer.value),
         Err(CliError::Unreachable { .. }) => None,
         Err(other) => return Err(other),

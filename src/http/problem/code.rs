@@ -85,4 +85,5 @@ codes! {
     DiskLow = INSUFFICIENT_STORAGE, "There is too little room to begin anything";
     DiskFull = INSUFFICIENT_STORAGE, "A file system is full";
     TooBusy = SERVICE_UNAVAILABLE, "Too many at once";
+    Unreadable = SERVICE_UNAVAILABLE, "What is stored cannot be read";
 }

@@ -211,7 +211,8 @@ impl IntoResponse for Problem {
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        // What cannot be read now cannot be read in a second.
+        if status == StatusCode::SERVICE_UNAVAILABLE && self.code != Code::Unreadable {
             response
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));

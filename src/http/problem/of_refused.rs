@@ -52,6 +52,7 @@ impl From<Refused> for Problem {
             Refused::Workflow(_) => Problem::new(Code::WorkflowConflict, detail),
             Refused::Draining => Problem::new(Code::Draining, detail),
             Refused::Degraded => Problem::new(Code::Degraded, detail),
+            Refused::Unreadable(_) => Problem::new(Code::Unreadable, detail),
         }
     }
 }

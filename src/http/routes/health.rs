@@ -61,11 +61,17 @@ pub async fn health(State(door): State<Door>) -> Response {
 /// What is in the way, and what to do about it
 #[utoipa::path(
     get, path = "/api/doctor", tag = "service", operation_id = "doctor",
+    params(("deep" = Option<bool>, Query,
+        description = "Whether to look at the whole history and every byte of evidence; no if absent: its cost grows with them")),
     responses((status = 200, body = DoctorView, description = "Everything that was looked at"), Answers<422>),
 )]
-pub async fn doctor(State(door): State<Door>, query: Query) -> Result<Json<DoctorView>, Problem> {
+pub async fn doctor(
+    State(door): State<Door>,
+    mut query: Query,
+) -> Result<Json<DoctorView>, Problem> {
+    let deep = query.one("deep", "`true` or `false`").unwrap_or(false);
     query.finish()?;
-    Ok(Json(door.app.doctor().await))
+    Ok(Json(door.app.doctor(deep).await))
 }
 
 /// Mend what can be mended without a decision of a person

@@ -8,7 +8,7 @@ mod file;
 mod whole;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -190,6 +190,14 @@ impl std::fmt::Display for RefusedAt {
             RefusedAt::Exec => "executing the program",
         })
     }
+}
+
+/// How the attempt in this folder ended; nothing if nobody has written it down.
+///
+/// # Errors
+/// The record cannot be read, or is not whole.
+pub fn exit_of(dir: &Path) -> Result<Option<ExitRecord>, RecordError> {
+    ExitRecord::load(dir)
 }
 
 impl Record for Launch {

@@ -11,3 +11,4 @@ pub mod repo;
 pub mod run;
 pub mod server;
 pub mod wait;
+pub mod yours;

@@ -1,11 +1,15 @@
 //! A repository in a temporary folder, and git as its owner uses it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 /// A repository with one commit on `master`, checked out: `a.txt` of nine lines, `b.txt`, and `.gitignore`.
 pub struct Repo {
     root: PathBuf,
+    /// What is the user's own, as the user left it.
+    yours: Mutex<BTreeMap<String, String>>,
 }
 
 impl Repo {
@@ -14,6 +18,7 @@ impl Repo {
         std::fs::create_dir_all(root).unwrap();
         let repo = Repo {
             root: root.canonicalize().unwrap(),
+            yours: Mutex::default(),
         };
         repo.git(&["init", "-q", "-b", "master"]);
         let lines: Vec<String> = (1..=9).map(|n| format!("line {n}\n")).collect();
@@ -32,7 +37,23 @@ impl Repo {
     /// git in the checkout; it must succeed.
     #[track_caller]
     pub fn git(&self, args: &[&str]) -> String {
-        git(&self.root, args)
+        self.as_the_user(|root| git(root, args))
+    }
+
+    /// Does something that the user does, which may change what is the user's own.
+    #[track_caller]
+    pub fn as_the_user<T>(&self, work: impl FnOnce(&Path) -> T) -> T {
+        let mut yours = self.yours.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = work(&self.root);
+        *yours = super::yours::yours(&self.root);
+        done
+    }
+
+    /// Since the user did something last, nobody has changed what is the user's own.
+    #[track_caller]
+    pub fn assert_yours_is_untouched(&self) {
+        let yours = self.yours.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(super::yours::yours(&self.root), *yours, "the user's own");
     }
 
     /// Writes a file of the checkout.
@@ -101,6 +122,11 @@ pub fn git(folder: &Path, args: &[&str]) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// git that only looks, with what it prints.
+pub fn git_quietly(folder: &Path, args: &[&str]) -> String {
+    String::from_utf8_lossy(&try_git(folder, args).stdout).into_owned()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the user's git")]

@@ -135,6 +135,7 @@ impl Setup {
         Server {
             client: RwLock::new(Client::of(&url)),
             child: Mutex::new(child),
+            left_wrong: Mutex::new(None),
             setup: self,
         }
     }
@@ -168,11 +169,13 @@ impl Setup {
     }
 }
 
-/// A server at work. What it has started is ended with it when this is dropped.
+/// A server at work. What it has started is ended with it when this is dropped; if it works then, all that must always
+/// hold does, unless the test has said why not.
 pub struct Server {
     setup: Setup,
     client: RwLock<Client>,
     child: Mutex<Child>,
+    left_wrong: Mutex<Option<&'static str>>,
 }
 
 impl Deref for Server {
@@ -323,16 +326,30 @@ impl Server {
     /// What must always hold and does not, over database, git, processes and files.
     #[track_caller]
     pub fn world(&self) -> Vec<Value> {
-        let doctor = self.get("/api/doctor").expect(200);
-        let findings = doctor["findings"].as_array().unwrap().iter();
-        let of_world = findings.filter(|f| f["code"].is_string() || f["what"] == "world");
-        of_world.cloned().collect()
+        of_world(&self.get("/api/doctor").expect(200))
     }
 
-    /// All that must always hold does, whatever goes on.
+    /// The same, looked for in the whole history and in every byte of evidence.
+    #[track_caller]
+    pub fn whole_world(&self) -> Vec<Value> {
+        of_world(&self.get("/api/doctor?deep=true").expect(200))
+    }
+
+    /// All that must always hold does, whatever goes on; and what is the user's own is as the user left it.
     #[track_caller]
     pub fn check_world(&self) {
-        assert_eq!(self.world(), Vec::<Value>::new());
+        assert_eq!(self.whole_world(), Vec::<Value>::new());
+        self.repo.assert_yours_is_untouched();
+    }
+
+    /// The test leaves the world wrong, for this reason: it is not looked at when the server is dropped.
+    pub fn leave_wrong(&self, reason: &'static str) {
+        *self.left_wrong.lock().unwrap() = Some(reason);
+    }
+
+    /// Whether the server works: it was neither killed nor told to end.
+    fn is_at_work(&self) -> bool {
+        matches!(self.child().try_wait(), Ok(None))
     }
 
     /// A path that a script can `wait-for` and a test can [`Server::mark`].
@@ -372,8 +389,16 @@ pub fn request(script: &str, more: &Value) -> Value {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let may_be_wrong = self
+            .left_wrong
+            .lock()
+            .map_or(true, |reason| reason.is_some());
+        let mut wrong = None;
         if std::thread::panicking() {
             eprintln!("--- the server's log ---\n{}", self.setup.log());
+        } else if !may_be_wrong && self.is_at_work() {
+            let look = std::panic::AssertUnwindSafe(|| self.check_world());
+            wrong = std::panic::catch_unwind(look).err();
         }
         let child = self.child.get_mut();
         let child = child.unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -381,7 +406,19 @@ impl Drop for Server {
         child.kill().ok();
         child.wait().ok();
         end_agents(&self.setup.at("state/runs"));
+        if let Some(wrong) = wrong {
+            eprintln!("--- the server's log ---\n{}", self.setup.log());
+            std::panic::resume_unwind(wrong);
+        }
     }
+}
+
+/// The findings of a doctor that something does not hold, or that it could not be looked at.
+fn of_world(doctor: &Value) -> Vec<Value> {
+    let findings = doctor["findings"].as_array().unwrap().iter();
+    let of_world =
+        findings.filter(|f| f["code"].is_string() || (f["what"] == "world" && f["level"] != "ok"));
+    of_world.cloned().collect()
 }
 
 /// Whether this attempt's supervisor lives.

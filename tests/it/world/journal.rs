@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_found_and_left, assert_found_and_mended, database, one, started};
+use crate::support::run::Run;
 use crate::support::server::Server;
 use crate::support::wait::until;
 
@@ -106,4 +107,103 @@ fn an_accepted_request_that_the_journal_has_lost_is_told() {
     assert_found_and_left(&server, "request_lost", "idempotency");
     let health: Value = server.get("/api/doctor").expect(200);
     assert_eq!(health["healthy"], false);
+}
+
+#[test]
+fn events_that_are_gone_from_the_middle_are_missed() {
+    let server = started();
+    server.leave_wrong("nothing here can know what was written");
+    server.finished("print done");
+    database(&server)
+        .execute_batch("DROP TRIGGER events_never_go; DELETE FROM events WHERE seq = 3")
+        .unwrap();
+    let found = super::found(&server);
+    assert!(
+        found.contains(&one("chain_broken", "event 4")[0]),
+        "{found:?}"
+    );
+    assert!(
+        found.contains(&one("events_missing", "events")[0]),
+        "{found:?}"
+    );
+}
+
+/// An event that nobody can read, of a run whose worktree is there.
+fn unreadable(server: &Server) -> Run<'_> {
+    server.leave_wrong("nothing here can read it");
+    let run = server.finished("write work.txt done");
+    let of_run = format!("run_id = '{}'", run.id);
+    database(server)
+        .execute_batch(&format!(
+            "DROP TRIGGER events_never_change; UPDATE events SET body = '{{\"event\":\"of tomorrow\"}}' \
+             WHERE {of_run} AND seq = (SELECT max(seq) - 1 FROM events WHERE {of_run})"
+        ))
+        .unwrap();
+    run
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_told_and_nothing_of_its_run_is_touched() {
+    let server = started();
+    let run = unreadable(&server);
+    let found = super::found(&server);
+    let codes: Vec<_> = found.iter().map(|(code, _)| code.as_str()).collect();
+    assert_eq!(codes, ["chain_broken", "event_unreadable"], "{found:?}");
+    let told = server.world()[1].clone();
+    assert_eq!(told["run_id"], run.id);
+    assert!(told["mend"].to_string().contains("newer version"), "{told}");
+    assert_eq!(super::fix(&server, false)["mended"], json!([]));
+    assert!(run.worktree.exists());
+    // Also of a run that the tables have forgotten.
+    database(&server)
+            .execute_batch("PRAGMA foreign_keys = OFF; DELETE FROM runs; DELETE FROM worktrees; DELETE FROM dod_items")
+            .unwrap();
+    let place = run.worktree.display().to_string();
+    let found = super::found(&server);
+    assert!(
+        found.contains(&one("place_orphaned", &place)[0]),
+        "{found:?}"
+    );
+    assert_eq!(super::fix(&server, false)["mended"], json!([]));
+    assert!(run.worktree.exists() && server.repo.has_branch(&run.branch));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name_and_other_runs_go_on() {
+    let server = started();
+    let run = unreadable(&server);
+    let body = json!({});
+    let refused = [
+        run.get(""),
+        run.get("/gate"),
+        run.get("/diff"),
+        run.get("/evidence"),
+        run.get("/sse"),
+        run.get("/output"),
+        run.post("/merge", &body),
+        run.post("/abort", &body),
+        run.post("/restore", &body),
+        run.post("/retry", &body),
+        run.post("/message", &json!({"text": "go on"})),
+        run.post(
+            "/evidence",
+            &json!({"item_key": "review", "kind": "text", "payload_text": "x"}),
+        ),
+    ];
+    for (n, answer) in refused.into_iter().enumerate() {
+        let problem = answer.expect(503);
+        assert_eq!(problem["code"], "unreadable", "{n}: {problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("event") && detail.contains("doctor"),
+            "{detail}"
+        );
+    }
+    assert_eq!(listed(&server), "finished");
+    let mut all = server.frames("/api/events?after=0", None);
+    let other = server.finished("print done");
+    while all.next().unwrap().json["run_id"] != json!(other.id) {}
+    server.restart();
+    other.wait_for("finished");
+    assert_eq!(run.get("").expect(503)["code"], "unreadable");
 }

@@ -19,6 +19,7 @@ fn a_merge_that_somebody_took_out_of_the_base_is_an_alarm_and_is_not_merged_agai
 #[test]
 fn a_merge_of_something_else_than_what_was_proven_is_found() {
     let server = started();
+    server.leave_wrong("nobody can know what was meant");
     let run = merged(&server);
     let landed = run.detail()["merge_commit"].as_str().unwrap().to_owned();
     // Somebody replaces it by a commit with one parent, in the base and in the journal.

@@ -1,11 +1,13 @@
 //! Each way in which the world can be wrong, made by hand: it is found, by its name, and nothing else is; and what can
 //! be mended is.
 
+mod attempts;
 mod journal;
 mod landings;
 mod payloads;
 mod places;
 mod processes;
+mod service;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -60,6 +62,7 @@ fn assert_found_and_mended(server: &Server, code: &str, at: &str) {
 /// It is found, and left for a person.
 #[track_caller]
 fn assert_found_and_left(server: &Server, code: &str, at: &str) {
+    server.leave_wrong("a person must decide");
     let expected = one(code, at);
     assert_eq!(found(server), expected);
     let done = fix(server, false);
