@@ -66,7 +66,7 @@ impl App {
             Ok(run) => Ok(RunView::of(&run, None)),
             Err(NotAborted::State(refusal)) => Err(Refused::State(refusal)),
             Err(NotAborted::Closing) => Err(Refused::Draining),
-            Err(NotAborted::Failed(error)) => Err(Refused::failed(error)),
+            Err(NotAborted::Failed(error)) => Err(error.into()),
         }
     }
 
@@ -82,7 +82,7 @@ impl App {
             Err(NotRestored::State(refusal)) => Err(Refused::State(refusal)),
             Err(NotRestored::Gone(why)) => Err(Refused::CannotRestore(why)),
             Err(NotRestored::Closing) => Err(Refused::Draining),
-            Err(NotRestored::Failed(error)) => Err(Refused::failed(error)),
+            Err(NotRestored::Failed(error)) => Err(error.into()),
         }
     }
 }
@@ -103,6 +103,6 @@ fn not_merged(error: NotMerged) -> Refused {
         },
         NotMerged::BaseMoved => Refused::BaseMoved,
         NotMerged::Closing => Refused::Draining,
-        NotMerged::Failed(error) => Refused::failed(error),
+        NotMerged::Failed(error) => error.into(),
     }
 }

@@ -153,12 +153,6 @@ impl Refused {
     }
 }
 
-impl From<anyhow::Error> for Refused {
-    fn from(error: anyhow::Error) -> Self {
-        Refused::failed(error)
-    }
-}
-
 impl From<ContentError> for Refused {
     fn from(error: ContentError) -> Self {
         match error {
@@ -178,6 +172,16 @@ impl From<StoreError> for Refused {
                 Refused::Unreadable(error)
             }
             other => Refused::failed(other.into()),
+        }
+    }
+}
+
+/// What the database said keeps its name, however deep in the work it was said.
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        match error.downcast::<StoreError>() {
+            Ok(error) => error.into(),
+            Err(error) => Refused::failed(error),
         }
     }
 }

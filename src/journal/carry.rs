@@ -6,7 +6,7 @@ use super::Journal;
 use super::append::step;
 use crate::run::{Run, RunId};
 use crate::store::events::{self, Line};
-use crate::store::{StoreError, runs};
+use crate::store::{StoreError, runs, workflows};
 
 /// Why runs are not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +70,15 @@ impl Journal {
         }
     }
 
-    /// Appends the events of runs that are not here, and what follows from them, all or nothing.
+    /// Appends the events of runs that are not here, and what follows from them, and stores workflows; all or nothing.
     ///
     /// # Errors
     /// An event cannot be read or cannot follow, or the database failed; nothing is stored then.
-    pub async fn carry(&self, lines: Vec<Line>) -> Result<(), NotCarried> {
+    pub async fn carry(
+        &self,
+        lines: Vec<Line>,
+        workflows: Vec<workflows::Stored>,
+    ) -> Result<(), NotCarried> {
         let seq = self
             .store()
             .write(move |connection| {
@@ -86,6 +90,9 @@ impl Journal {
                     runs::project(connection, &run, &recorded)?;
                     of_run.insert(line.run, run);
                     seq = recorded.seq;
+                }
+                for workflow in &workflows {
+                    workflows::carry(connection, workflow)?;
                 }
                 Ok::<_, NotCarried>(seq)
             })

@@ -183,6 +183,26 @@ pub fn wal_of(db: &Path) -> PathBuf {
     beside(db, "-wal")
 }
 
+/// The index of that log.
+#[must_use]
+pub fn shm_of(db: &Path) -> PathBuf {
+    beside(db, "-shm")
+}
+
+/// Takes up what is in the log, so that the file has all of the database. Nobody else may work on it.
+///
+/// Whether that is so now: a damaged database stays as it is.
+#[must_use]
+pub fn stands_alone(db: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let taken_up = Connection::open_with_flags(db, flags).and_then(|connection| {
+        // The last to close takes the log away.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+    });
+    let left = std::fs::metadata(wal_of(db)).map_or(0, |log| log.len());
+    matches!(taken_up, Ok(0)) && left == 0
+}
+
 /// Where a restore keeps its database until it is put in place.
 #[must_use]
 pub fn restoring(db: &Path) -> PathBuf {

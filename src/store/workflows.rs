@@ -9,7 +9,7 @@ use crate::dod::ItemSpec;
 use crate::shape::request::NewWorkflow;
 
 /// A workflow with its times.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stored {
     /// Its name.
     pub name: String,
@@ -65,6 +65,33 @@ pub fn put(
     name: &str,
     workflow: &NewWorkflow,
 ) -> Result<bool, StoreError> {
+    let known = by_name(connection, name)?.is_some();
+    let now = clock::rfc3339(clock::now());
+    write(connection, name, workflow, &now, &now)?;
+    Ok(!known)
+}
+
+/// Writes a workflow of another database, with its times.
+///
+/// # Errors
+/// The row cannot be written.
+pub fn carry(connection: &Connection, stored: &Stored) -> Result<(), StoreError> {
+    let Stored {
+        name,
+        workflow,
+        created_at,
+        updated_at,
+    } = stored;
+    write(connection, name, workflow, created_at, updated_at)
+}
+
+fn write(
+    connection: &Connection,
+    name: &str,
+    workflow: &NewWorkflow,
+    created_at: &str,
+    updated_at: &str,
+) -> Result<(), StoreError> {
     let json = |value: Result<String, serde_json::Error>| {
         value.map_err(|error| StoreError::Unreadable {
             what: "workflow",
@@ -81,23 +108,23 @@ pub fn put(
         description: String::new(),
         ..workflow.clone()
     }))?;
-    let known = by_name(connection, name)?.is_some();
     connection
         .execute(
             "INSERT INTO workflows (name, description, prompt_template, dod_schema_json, settings_json, created_at, updated_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT (name) DO UPDATE SET description = ?2, prompt_template = ?3, \
-             dod_schema_json = ?4, settings_json = ?5, updated_at = ?6",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET description = ?2, prompt_template = ?3, \
+             dod_schema_json = ?4, settings_json = ?5, updated_at = ?7",
             params![
                 name,
                 workflow.description,
                 workflow.prompt_template,
                 dod,
                 settings,
-                clock::rfc3339(clock::now())
+                created_at,
+                updated_at
             ],
         )
         .attempted("store a workflow")?;
-    Ok(!known)
+    Ok(())
 }
 
 /// Removes a workflow; whether there was one.

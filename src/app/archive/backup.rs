@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::Tell;
 use super::error::ArchiveError;
 use super::manifest::{Kind, Manifest, Name};
 use super::write::{Aside, Writer, aside, create_private};
@@ -14,7 +15,12 @@ use crate::store::whole;
 ///
 /// # Errors
 /// There is no database, it is damaged, or the file cannot be written; nothing is left behind then.
-pub fn backup(config: &Config, target: &Path, with_output: bool) -> Result<Manifest, ArchiveError> {
+pub fn backup(
+    config: &Config,
+    target: &Path,
+    with_output: bool,
+    tell: Tell<'_>,
+) -> Result<Manifest, ArchiveError> {
     if !config.db.exists() {
         return Err(ArchiveError::NoDatabase(config.db.clone()));
     }
@@ -22,7 +28,9 @@ pub fn backup(config: &Config, target: &Path, with_output: bool) -> Result<Manif
     let copy = Aside(aside(target));
     // Private before the first byte is in it.
     drop(create_private(&copy.0)?);
+    tell("copying the database");
     whole::copy(&config.db, &copy.0)?;
+    tell("looking at the copy");
     let holds = whole::verify_file(&copy.0)?;
     writer.manifest.schema = holds.schema;
     writer.manifest.runs = holds.runs;
@@ -30,10 +38,12 @@ pub fn backup(config: &Config, target: &Path, with_output: bool) -> Result<Manif
     writer.add_file(&Name::Database, &copy.0)?;
     let files = Files::below(config.state_root.clone());
     let content = ContentStore::at(files.evidence());
+    tell(&format!("adding {} payloads", holds.payloads.len()));
     for sha256 in &holds.payloads {
         writer.add_payload(&content, sha256)?;
     }
     if with_output {
+        tell("adding output");
         for run in holds.run_ids.iter().filter_map(|id| id.parse().ok()) {
             let output = files.of_run(run).output();
             if output.exists() {

@@ -21,6 +21,15 @@ pub enum ArchiveError {
     /// The file that is to be written is there already.
     #[error("{} is there already; name another file", .0.display())]
     FileThere(PathBuf),
+    /// Standard output or input.
+    #[error("an archive is read from its end and put in place by its name: name a file, not `-`")]
+    NoFile,
+    /// No run of this id is there to be exported.
+    #[error("there is no run `{0}`")]
+    NoRun(String),
+    /// More than one run is meant.
+    #[error("`{0}` begins the id of more than one run; write more of it")]
+    ManyRuns(String),
     /// The archive is not what was written.
     #[error("the archive {} is damaged or cut short ({why}); nothing was changed: take another", path.display())]
     Damaged {
@@ -88,6 +97,8 @@ pub enum ErrorKind {
     Damaged,
     /// A newer program has written it.
     Newer,
+    /// There is no such run.
+    NotFound,
     /// Anything else.
     Failed,
 }
@@ -101,6 +112,8 @@ impl ArchiveError {
             ArchiveError::DatabaseThere(_)
             | ArchiveError::FileThere(_)
             | ArchiveError::OtherKind { .. }
+            | ArchiveError::NoFile
+            | ArchiveError::ManyRuns(_)
             | ArchiveError::NotCarried(_) => ErrorKind::Refused,
             ArchiveError::Damaged { .. } | ArchiveError::Store(StoreError::Damaged(_)) => {
                 ErrorKind::Damaged
@@ -108,6 +121,7 @@ impl ArchiveError {
             ArchiveError::Newer { .. } | ArchiveError::Store(StoreError::TooNew { .. }) => {
                 ErrorKind::Newer
             }
+            ArchiveError::NoRun(_) => ErrorKind::NotFound,
             ArchiveError::NoDatabase(_)
             | ArchiveError::Older { .. }
             | ArchiveError::Store(_)

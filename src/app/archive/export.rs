@@ -5,22 +5,24 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use super::Tell;
 use super::error::{ArchiveError, failed};
-use super::manifest::{Kind, LeftOut, Manifest, Name};
+use super::manifest::{Kind, LeftOut, Manifest, Name, Record};
 use super::write::{Aside, Writer, aside, create_private};
 use crate::config::Config;
 use crate::dod::Payload;
 use crate::dod::content::ContentStore;
 use crate::journal::append::step;
 use crate::run::{Phase, Run, RunId};
-use crate::runner::files::Files;
+use crate::runner::files::{Files, RunFiles};
 use crate::shape::view::{EvidenceView, RunView};
 use crate::store::events::{self, Line};
-use crate::store::{StoreError, whole};
+use crate::store::{StoreError, whole, workflows};
 
 /// A line of `events.jsonl`. The body is the text that the journal has, not read and written again.
 #[derive(Serialize, Deserialize)]
@@ -31,11 +33,54 @@ pub(super) struct EventLine {
     pub(super) body: Box<RawValue>,
 }
 
-/// Writes all runs that are at rest or have ended, whether a server works or not.
+/// Which runs are exported: those that fit all of it.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Ids, or what begins them; all if there are none.
+    pub runs: Vec<String>,
+    /// The `kanban_app`.
+    pub app: Option<String>,
+    /// Made at or after.
+    pub since: Option<Timestamp>,
+    /// Without what agents printed.
+    pub without_output: bool,
+}
+
+impl Selection {
+    fn is_all(&self) -> bool {
+        self.runs.is_empty() && self.app.is_none() && self.since.is_none()
+    }
+
+    /// The ids that were named.
+    fn named(&self, runs: &BTreeMap<RunId, Run>) -> Result<BTreeSet<RunId>, ArchiveError> {
+        let ids = self.runs.iter().map(|text| {
+            let mut found = runs.keys().filter(|id| id.to_string().starts_with(text));
+            match (found.next(), found.next()) {
+                (Some(id), None) => Ok(*id),
+                (None, _) => Err(ArchiveError::NoRun(text.clone())),
+                _ => Err(ArchiveError::ManyRuns(text.clone())),
+            }
+        });
+        ids.collect()
+    }
+
+    fn fits(&self, named: &BTreeSet<RunId>, run: &Run) -> bool {
+        (named.is_empty() || named.contains(&run.id))
+            && (self.app.is_none() || self.app == run.spec.kanban_app)
+            && self.since.is_none_or(|since| run.created_at >= since)
+    }
+}
+
+/// Writes the runs of a selection that are at rest or have ended, whether a server works or not.
 ///
 /// # Errors
-/// There is no database, it is damaged, or the file cannot be written; nothing is left behind then.
-pub fn export(config: &Config, target: &Path) -> Result<Manifest, ArchiveError> {
+/// There is no database or no such run, it is damaged, or the file cannot be written; nothing is left behind then.
+pub fn export(
+    config: &Config,
+    target: &Path,
+    selection: &Selection,
+    tell: Tell<'_>,
+) -> Result<Manifest, ArchiveError> {
     if !config.db.exists() {
         return Err(ArchiveError::NoDatabase(config.db.clone()));
     }
@@ -49,6 +94,7 @@ pub fn export(config: &Config, target: &Path) -> Result<Manifest, ArchiveError> 
             return Err(ArchiveError::Older { path, found, known });
         }
     }
+    tell("looking at the database");
     whole::verify(&moment)?;
     let mut runs: BTreeMap<RunId, Run> = BTreeMap::new();
     events::each_line(&moment, |line| {
@@ -57,6 +103,8 @@ pub fn export(config: &Config, target: &Path) -> Result<Manifest, ArchiveError> 
         runs.insert(line.run, run);
         Ok::<_, StoreError>(())
     })?;
+    let named = selection.named(&runs)?;
+    runs.retain(|_, run| selection.fits(&named, run));
     let mut manifest = Manifest::new(Kind::Export, known);
     runs.retain(|id, run| {
         let settled = matches!(
@@ -70,6 +118,7 @@ pub fn export(config: &Config, target: &Path) -> Result<Manifest, ArchiveError> 
         settled
     });
     manifest.runs = runs.len() as u64;
+    tell(&format!("writing the events of {} runs", runs.len()));
     let mut writer = Writer::create(target, manifest)?;
     let mut lines = Lines::beside(target)?;
     events::each_line(&moment, |line| match runs.contains_key(&line.run) {
@@ -83,11 +132,49 @@ pub fn export(config: &Config, target: &Path) -> Result<Manifest, ArchiveError> 
         lines.write(&view(run))?;
     }
     writer.add_file(&Name::Runs, lines.finish()?.path())?;
-    let content = ContentStore::at(Files::below(config.state_root.clone()).evidence());
-    for sha256 in payloads(runs.values()) {
+    let mut lines = Lines::beside(target)?;
+    for workflow in workflows::all(&moment)? {
+        let used = || runs.values().any(|run| run.spec.mode == workflow.name);
+        if selection.is_all() || used() {
+            lines.write(&workflow)?;
+        }
+    }
+    writer.add_file(&Name::Workflows, lines.finish()?.path())?;
+    let files = Files::below(config.state_root.clone());
+    let content = ContentStore::at(files.evidence());
+    let payloads = payloads(runs.values());
+    tell(&format!("adding {} payloads", payloads.len()));
+    for sha256 in payloads {
         writer.add_payload(&content, sha256)?;
     }
+    tell("adding records and output");
+    for run in runs.values() {
+        add_files(&mut writer, &files.of_run(run.id), run, selection)?;
+    }
     writer.finish()
+}
+
+/// What lies below the state root of a run: of one that came from an archive that may be less than of others.
+fn add_files(
+    writer: &mut Writer,
+    files: &RunFiles,
+    run: &Run,
+    selection: &Selection,
+) -> Result<(), ArchiveError> {
+    let output = files.output();
+    if !selection.without_output && output.exists() {
+        writer.add_file(&Name::Output(run.id), &output)?;
+    }
+    for attempt in &run.attempts {
+        for record in Record::ALL {
+            let path = files.attempt(attempt.number).join(record.file());
+            let wanted = record != Record::Stderr || !selection.without_output;
+            if wanted && path.exists() {
+                writer.add_file(&Name::Record(run.id, attempt.number, record), &path)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The payloads that these runs' evidence names, each once.

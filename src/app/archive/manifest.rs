@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::run::RunId;
 
 /// The form of archives that this program writes. A change that an older program would misread needs a new number.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// What an archive is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +79,15 @@ impl Manifest {
         }
     }
 
+    /// Of how many runs there is output in it.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        let names = self.members.iter().map(|member| Name::parse(&member.name));
+        names
+            .filter(|name| matches!(name, Some(Name::Output(_))))
+            .count()
+    }
+
     /// How many payloads are in it.
     #[must_use]
     pub fn payloads(&self) -> usize {
@@ -95,8 +104,30 @@ pub(super) enum Name {
     Database,
     Events,
     Runs,
+    Workflows,
     Payload(String),
     Output(RunId),
+    Record(RunId, u32, Record),
+}
+
+/// A file of an attempt. What starts it (`launch.json`) is none of these: it may have keys in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Record {
+    Started,
+    Exit,
+    Stderr,
+}
+
+impl Record {
+    pub(super) const ALL: [Record; 3] = [Record::Started, Record::Exit, Record::Stderr];
+
+    pub(super) fn file(self) -> &'static str {
+        match self {
+            Record::Started => "started.json",
+            Record::Exit => "exit.json",
+            Record::Stderr => "stderr",
+        }
+    }
 }
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -108,6 +139,7 @@ impl Name {
             "database.sqlite" => return Some(Name::Database),
             "events.jsonl" => return Some(Name::Events),
             "runs.jsonl" => return Some(Name::Runs),
+            "workflows.jsonl" => return Some(Name::Workflows),
             _ => {}
         }
         if let Some(sha256) = name.strip_prefix("evidence/") {
@@ -117,9 +149,18 @@ impl Name {
                     .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             return hexadecimal.then(|| Name::Payload(sha256.to_owned()));
         }
-        let run = name.strip_prefix("runs/")?.strip_suffix("/output")?;
+        let (run, file) = name.strip_prefix("runs/")?.split_once('/')?;
         let id: RunId = run.parse().ok()?;
-        (id.to_string() == run).then_some(Name::Output(id))
+        let found = match file {
+            "output" => Name::Output(id),
+            file => {
+                let (number, file) = file.strip_prefix("attempts/")?.split_once('/')?;
+                let record = Record::ALL.into_iter().find(|known| known.file() == file)?;
+                Name::Record(id, number.parse().ok()?, record)
+            }
+        };
+        // Only as it would have been written.
+        (found.text() == name).then_some(found)
     }
 
     pub(super) fn text(&self) -> String {
@@ -127,8 +168,12 @@ impl Name {
             Name::Database => "database.sqlite".to_owned(),
             Name::Events => "events.jsonl".to_owned(),
             Name::Runs => "runs.jsonl".to_owned(),
+            Name::Workflows => "workflows.jsonl".to_owned(),
             Name::Payload(sha256) => format!("evidence/{sha256}"),
             Name::Output(run) => format!("runs/{run}/output"),
+            Name::Record(run, number, record) => {
+                format!("runs/{run}/attempts/{number}/{}", record.file())
+            }
         }
     }
 }
@@ -145,8 +190,10 @@ mod tests {
             Name::Database,
             Name::Events,
             Name::Runs,
+            Name::Workflows,
             Name::Payload(sha256),
             Name::Output(run),
+            Name::Record(run, 12, Record::Exit),
         ] {
             assert_eq!(Name::parse(&name.text()), Some(name));
         }
@@ -157,6 +204,9 @@ mod tests {
             "runs/../output",
             "evidence/",
             "runs//output",
+            "runs/01934e2a-0000-7000-8000-0123456789ab/attempts/01/exit.json",
+            "runs/01934e2a-0000-7000-8000-0123456789ab/attempts/1/launch.json",
+            "runs/01934e2a-0000-7000-8000-0123456789ab/attempts/../output",
             "database.sqlite/",
         ] {
             assert_eq!(Name::parse(name), None, "{name}");

@@ -29,6 +29,9 @@ impl Archive {
     /// # Errors
     /// It is damaged, of another kind, or of a newer program.
     pub(super) fn open(path: &Path, kind: Kind) -> Result<Archive, ArchiveError> {
+        if path == Path::new("-") {
+            return Err(ArchiveError::NoFile);
+        }
         let mut file = File::open(path).map_err(failed("read", path))?;
         let body = sealed(&mut file, path)?;
         let (manifest, members) = listed(&mut file, body, path)?;

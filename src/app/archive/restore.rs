@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::Tell;
 use super::error::{ArchiveError, failed};
 use super::manifest::{Kind, Manifest, Name};
 use super::read::Archive;
@@ -39,6 +40,7 @@ pub async fn restore(
     config: &Config,
     from: &Path,
     replace: bool,
+    tell: Tell<'_>,
 ) -> Result<Restored, ArchiveError> {
     let db = &config.db;
     let _alone = take(db).await?;
@@ -46,12 +48,15 @@ pub async fn restore(
     if there && !replace {
         return Err(ArchiveError::DatabaseThere(db.clone()));
     }
+    tell("reading the archive");
     let mut archive = Archive::open(from, Kind::Backup)?;
+    tell("looking at its database");
     let staged = stage(&mut archive, from, db)?;
     let files = Files::below(config.state_root.clone());
     make_private(&config.state_root)?;
     let content = ContentStore::open(files.evidence())
         .map_err(|error| failed("make", &files.evidence())(io::Error::other(error)))?;
+    tell("bringing back payloads and output");
     let mut kept_output = Vec::new();
     archive.each(|name, bytes| {
         match name {
@@ -61,10 +66,11 @@ pub async fn restore(
                 run.make().map_err(failed("make", &run.output()))?;
                 kept_output.extend(put_output(&run.output(), bytes)?);
             }
-            Name::Database | Name::Events | Name::Runs => {}
+            Name::Database | Name::Events | Name::Runs | Name::Workflows | Name::Record(..) => {}
         }
         Ok(())
     })?;
+    tell("putting the database in its place");
     let kept = put_in_place(staged, db)?;
     Ok(Restored {
         manifest: archive.manifest,
@@ -111,35 +117,79 @@ fn stage(archive: &mut Archive, from: &Path, db: &Path) -> Result<Aside, Archive
 
 /// Puts the new database in place; what was there goes beside it under a dated name.
 ///
-/// Whatever moment this is interrupted in: a start refuses a place with no database where a restore was under way.
+/// What was there is first made to stand without its log, so that one rename changes the one for the other: whatever
+/// moment this is interrupted in, the place has the old one or the new one.
 fn put_in_place(staged: Aside, db: &Path) -> Result<Option<PathBuf>, ArchiveError> {
+    forget_second_names(db)?;
+    let kept = name_beside(db);
+    let there = db.symlink_metadata().is_ok();
+    if there && (!whole::stands_alone(db) || fs::hard_link(db, &kept).is_err()) {
+        return put_in_place_of_damaged(staged, db).map(Some);
+    }
+    if !there {
+        // A log whose database is gone belongs to no other.
+        move_log_aside(db, &kept)?;
+    }
+    sync_folder_of(db)?;
+    fs::rename(staged.path(), db).map_err(failed("put in its place", db))?;
+    sync_folder_of(db)?;
+    Ok(there.then_some(kept))
+}
+
+/// The same where what is there is damaged, or the file system knows no second names: in between a start refuses a place
+/// with no database where a restore was under way.
+fn put_in_place_of_damaged(staged: Aside, db: &Path) -> Result<PathBuf, ArchiveError> {
     // From here on it stays where it is if something fails: it tells a start that no database is here yet.
     let staged = staged.keep();
-    let stamp = clock::rfc3339(clock::now()).replace(':', "-");
-    let beside = |suffix: &str| -> (PathBuf, PathBuf) {
-        let name = |middle: &str| {
-            let mut name = db.as_os_str().to_owned();
-            name.push(middle);
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        (name(""), name(&format!(".before-{stamp}")))
-    };
-    let mut kept = None;
+    let kept = name_beside(db);
     // The database goes first and its log after it: a log without its database is refused at a start.
-    for suffix in ["", "-wal", "-shm"] {
-        let (from, to) = beside(suffix);
-        match fs::rename(&from, &to) {
-            Ok(()) if suffix.is_empty() => kept = Some(to),
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("move aside", &from)(error)),
-        }
-    }
+    fs::rename(db, &kept).map_err(failed("move aside", db))?;
+    move_log_aside(db, &kept)?;
     sync_folder_of(db)?;
     fs::rename(&staged, db).map_err(failed("put in its place", db))?;
     sync_folder_of(db)?;
     Ok(kept)
+}
+
+/// Moves the log of a database to the dated name of the database.
+fn move_log_aside(db: &Path, kept: &Path) -> Result<(), ArchiveError> {
+    for of in [whole::wal_of, whole::shm_of] {
+        let from = of(db);
+        match fs::rename(&from, of(kept)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("move aside", &from)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The name under which something is kept that is replaced now.
+fn name_beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    let now = clock::rfc3339(clock::now()).replace(':', "-");
+    name.push(format!(".before-{now}"));
+    name.into()
+}
+
+/// Removes the second names that an interrupted restore has given to the database that is still in its place.
+fn forget_second_names(db: &Path) -> Result<(), ArchiveError> {
+    let (Ok(meta), Some(name), Some(folder)) = (db.metadata(), db.file_name(), db.parent()) else {
+        return Ok(());
+    };
+    let beside = format!("{}.before-", name.to_string_lossy());
+    for entry in fs::read_dir(folder)
+        .map_err(failed("list", folder))?
+        .flatten()
+    {
+        let same = |other: fs::Metadata| (other.dev(), other.ino()) == (meta.dev(), meta.ino());
+        let named = entry.file_name().to_string_lossy().starts_with(&beside);
+        if named && entry.metadata().is_ok_and(same) {
+            fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn put_payload(
@@ -156,29 +206,40 @@ pub(super) fn put_payload(
 }
 
 /// Puts an output in its place. One that is there and longer has only grown since; any other goes beside.
-fn put_output(path: &Path, bytes: &mut dyn Read) -> Result<Option<PathBuf>, ArchiveError> {
-    let staged = Aside(aside(path));
-    let mut file = create_private(&staged.0)?;
-    let size = io::copy(bytes, &mut file).map_err(failed("write", &staged.0))?;
-    file.sync_all().map_err(failed("sync", &staged.0))?;
+pub(super) fn put_output(
+    path: &Path,
+    bytes: &mut dyn Read,
+) -> Result<Option<PathBuf>, ArchiveError> {
+    let (staged, size) = put_aside(path, bytes)?;
     let there = fs::metadata(path).map_or(0, |meta| meta.len());
-    if there >= size && begins_with(path, &staged.0).map_err(failed("read", path))? {
+    if there >= size && begins_with(path, staged.path()).map_err(failed("read", path))? {
         return Ok(None);
     }
+    let grown = begins_with(staged.path(), path).unwrap_or(false);
     let mut kept = None;
-    if there > 0 {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(
-            ".before-{}",
-            clock::rfc3339(clock::now()).replace(':', "-")
-        ));
-        let name = PathBuf::from(name);
+    if there > 0 && !grown {
+        let name = name_beside(path);
         fs::rename(path, &name).map_err(failed("move aside", path))?;
         kept = Some(name);
     }
-    fs::rename(&staged.0, path).map_err(failed("put in its place", path))?;
+    fs::rename(staged.path(), path).map_err(failed("put in its place", path))?;
     sync_folder_of(path)?;
     Ok(kept)
+}
+
+/// Puts a file in its place, whatever is there.
+pub(super) fn put_file(path: &Path, bytes: &mut dyn Read) -> Result<(), ArchiveError> {
+    let (staged, _) = put_aside(path, bytes)?;
+    fs::rename(staged.path(), path).map_err(failed("put in its place", path))?;
+    sync_folder_of(path)
+}
+
+fn put_aside(path: &Path, bytes: &mut dyn Read) -> Result<(Aside, u64), ArchiveError> {
+    let staged = Aside(aside(path));
+    let mut file = create_private(staged.path())?;
+    let size = io::copy(bytes, &mut file).map_err(failed("write", staged.path()))?;
+    file.sync_all().map_err(failed("sync", staged.path()))?;
+    Ok((staged, size))
 }
 
 /// Whether a file begins with the bytes of another.

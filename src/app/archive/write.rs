@@ -72,6 +72,9 @@ impl Writer {
     /// # Errors
     /// Something is there already, or nothing can be written beside it.
     pub(super) fn create(target: &Path, manifest: Manifest) -> Result<Writer, ArchiveError> {
+        if target == Path::new("-") {
+            return Err(ArchiveError::NoFile);
+        }
         if target.symlink_metadata().is_ok() {
             return Err(ArchiveError::FileThere(target.to_owned()));
         }

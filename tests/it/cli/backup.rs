@@ -199,10 +199,8 @@ fn a_database_that_is_there_is_replaced_only_when_told_and_kept_beside() {
         std::slice::from_ref(&first.id)
     );
     server.terminate();
-    // The old one goes back to its place, with the log that the crash has left.
+    // The old one goes back to its place; what the crash has left in its log is in it.
     fs::rename(&kept, server.at("runs.db")).unwrap();
-    let log = PathBuf::from(kept.display().to_string() + "-wal");
-    fs::rename(log, server.at("runs.db-wal")).unwrap();
     server.start_again();
     assert!(all(&server).contains_key(&later.id));
 }
@@ -230,6 +228,9 @@ fn runs_go_from_one_database_to_another_without_loss() {
     let server = Server::start();
     let (proven, payload) = with_payload(&server, "proof of it");
     let bytes = server.get(&payload).bytes;
+    let workflow = json!({"prompt_template": "{{ prompt }}", "dod": [{"key": "review"}], "description": "ours"});
+    server.put("/api/workflows/ours", &workflow).expect(201);
+    let printed = proven.output();
     let aborted = server.finished("write a.txt changed");
     aborted.abort().expect(200);
     let merged = server.finished("write merged.txt merged");
@@ -260,12 +261,19 @@ fn runs_go_from_one_database_to_another_without_loss() {
     // The export of what was imported is the same, line for line.
     let (_, back) = archive(&server, "back.tar");
     done(ask(&server, Some(&other), &["export", &back]));
-    for member in ["events.jsonl", "runs.jsonl"] {
-        assert_eq!(
-            content(&server.at("back.tar"), member),
-            content(&server.at("export.tar"), member)
-        );
-    }
+    let (mut members, mut back) = (
+        all_members(&server.at("export.tar")),
+        all_members(&server.at("back.tar")),
+    );
+    // The time when it was made is in there.
+    members.remove("manifest.json");
+    members.remove("seal.sha256");
+    back.remove("manifest.json");
+    back.remove("seal.sha256");
+    assert_eq!(back, members);
+    let has = |name: &str| members.contains_key(name);
+    assert!(has("workflows.jsonl") && has(&format!("runs/{}/attempts/1/exit.json", proven.id)));
+    assert_eq!(members[&format!("runs/{}/output", proven.id)], printed);
 
     let more = done(ask(&server, Some(&other), &["import", &later]));
     assert!(more.stdout.contains("imported: 1 runs"), "{more:?}");
@@ -279,6 +287,11 @@ fn runs_go_from_one_database_to_another_without_loss() {
     assert_eq!(there.remove(&working.id).unwrap()["status"], "finished");
     assert_eq!(there, here);
     assert_eq!(server.get(&payload).bytes, bytes);
+    assert_eq!(proven.output(), printed);
+    assert_eq!(
+        server.get("/api/workflows/ours").expect(200)["description"],
+        "ours"
+    );
     assert_eq!(proven.status(), "finished");
 }
 
@@ -338,4 +351,66 @@ fn content(archive: &Path, member: &str) -> String {
         .map(|entry| entry.unwrap())
         .find(|entry| entry.path().unwrap() == Path::new(member));
     std::io::read_to_string(found.unwrap()).unwrap()
+}
+
+/// All members of an archive, by name.
+fn all_members(archive: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut tar = tar::Archive::new(fs::File::open(archive).unwrap());
+    let entries = tar.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        (entry.path().unwrap().display().to_string(), bytes)
+    });
+    entries.collect()
+}
+
+#[test]
+fn an_export_holds_the_runs_that_were_asked_for_and_says_so_in_json() {
+    let server = Server::start();
+    let first = server.finished("print first");
+    let second = server.run_with("print second", &json!({"kanban_app": "board"}));
+    second.wait_for("finished");
+    let export = |name: &str, more: &[&str]| {
+        let (_, file) = archive(&server, name);
+        let ended = done(ask(
+            &server,
+            None,
+            &[&["export", &file, "--json"], more].concat(),
+        ));
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()
+    };
+    let prefix = &first.id[..first.id.len() - 1];
+    assert_eq!(export("1.tar", &["--run", &first.id])["runs"], 1);
+    assert_eq!(export("2.tar", &["--app", "board"])["runs"], 1);
+    assert_eq!(export("3.tar", &["--since", "1h"])["runs"], 2);
+    assert_eq!(
+        export("4.tar", &["--since", "2100-01-01T00:00:00Z"])["runs"],
+        0
+    );
+    let without = export(
+        "5.tar",
+        &["--without-output", "--run", prefix, "--run", &second.id],
+    );
+    assert_eq!(
+        (&without["runs"], &without["outputs"]),
+        (&json!(2), &json!(0)),
+        "{without}"
+    );
+    let events = content(&server.at("2.tar"), "events.jsonl");
+    assert!(events.contains(&second.id) && !events.contains(&first.id));
+    let none = ask(
+        &server,
+        None,
+        &["export", "6.tar", "--run", "01934e2a-0000"],
+    );
+    assert_eq!(none.code, 4, "{none:?}");
+    for command in ["backup", "export", "import", "restore-backup"] {
+        let refused = ask(&server, Some(&server.at("other")), &[command, "-"]);
+        assert_ne!(refused.code, 0, "{refused:?}");
+        assert!(!server.at("home/-").exists());
+    }
+    let refused = ask(&server, None, &["backup", "-"]);
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.stderr.contains("name a file"), "{refused:?}");
 }

@@ -1,6 +1,7 @@
 //! The door for people: the program itself, against a small server that answers what a test tells it to.
 
 mod backup;
+mod backup_killed;
 mod commands;
 mod demo;
 mod doctor;
