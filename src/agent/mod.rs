@@ -6,7 +6,8 @@
 //! - `environment`: the environment is built, never inherited;
 //! - `lines` and `activity`: output becomes lines, a line becomes activities;
 //! - `transcript`: what an attempt's output adds up to;
-//! - `classify`: transcript and exit become an outcome.
+//! - `classify`: transcript and exit become an outcome;
+//! - `strain`: and what it means that the kernel killed for want of memory.
 //!
 //! Deliberately absent: starting a process, reading a clock, the service's own environment (it is
 //! handed in). Nothing here decides whether the work is any good: that is for the Definition of Done.
@@ -18,6 +19,7 @@ pub mod command;
 pub mod environment;
 pub mod invocation;
 pub mod lines;
+pub mod strain;
 pub mod stub;
 pub mod transcript;
 
@@ -25,5 +27,6 @@ pub use activity::{Activity, Final, parse};
 pub use classify::outcome;
 pub use environment::forbidden_env;
 pub use invocation::{Invocation, Refused, Session, Work, invocation};
+pub use strain::strained;
 pub use stub::leaves_empty_commit;
 pub use transcript::Transcript;

@@ -299,7 +299,8 @@ impl App {
         let mut limits = request
             .limits
             .or(&workflow.limits)
-            .or(&context.config.limits);
+            .or(&context.config.limits)
+            .within(&context.config.limits);
         if agent_asked != AgentKind::Claude {
             // The server's defaults for what only some agents tell do not bind the others.
             limits = Limits {

@@ -45,6 +45,17 @@ impl App {
                 ..FindingView::default()
             },
         });
+        let contained = &context.containment;
+        let mut detail = contained.detail();
+        for why in contained.passed_over() {
+            detail.push_str("; ");
+            detail.push_str(why);
+        }
+        let controllers = match contained.controllers() {
+            none if none.is_empty() => "no limits can be held".to_owned(),
+            some => format!("limits can be held on: {}", some.join(", ")),
+        };
+        findings.push(found("containment", Ok(format!("{detail}; {controllers}"))));
         findings.extend(self.warnings().into_iter().map(|detail| FindingView {
             what: "service".to_owned(),
             level: "warning".to_owned(),

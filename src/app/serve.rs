@@ -15,11 +15,12 @@ use super::App;
 use super::alone::{Alone, alone_with};
 use super::doctor::mend_after_start;
 use crate::agent::claude::{self, locate::locate_at};
-use crate::config::{Config, Surroundings};
+use crate::config::{self, Config, Surroundings};
 use crate::dod::content::ContentStore;
 use crate::git::{self, OpenError, ProgramError, RefName, Repository};
 use crate::http;
 use crate::journal::Journal;
+use crate::process::{Containment, NotHad, Wanted, bus_address};
 use crate::runner::expire::expire_daily;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
@@ -85,6 +86,9 @@ pub enum StartError {
         /// What to do.
         advice: &'static str,
     },
+    /// What was asked for to hold agents together is not there.
+    #[error("{0}; take what there is with --containment auto")]
+    NotContained(#[from] NotHad),
     /// Something else failed.
     #[error("{0}")]
     Failed(#[from] anyhow::Error),
@@ -239,6 +243,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
         path: config.db.clone(),
         source,
     })?;
+    let containment = containment(&config, around).await?;
     let claude = find_claude(&config.claude, path);
     let binary = std::env::current_exe().map_err(anyhow::Error::new)?;
     let room = Room::of(&config, repository.common_dir());
@@ -251,6 +256,7 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
         content,
         files,
         binary,
+        containment,
         claude,
         environment: around.environment.clone(),
         closing: CancellationToken::new(),
@@ -259,6 +265,26 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
         failures: Failures::default(),
     };
     Ok((context, alone))
+}
+
+/// What holds attempts together, as the settings ask for it; said in the log.
+async fn containment(config: &Config, around: &Surroundings) -> Result<Containment, NotHad> {
+    let wanted = match config.containment {
+        config::Containment::Auto => Wanted::Best,
+        config::Containment::Systemd => Wanted::Systemd,
+        config::Containment::Cgroup => Wanted::Cgroup,
+        config::Containment::None => Wanted::Nothing,
+    };
+    let bus = bus_address(
+        around.variable("DBUS_SESSION_BUS_ADDRESS"),
+        around.variable("XDG_RUNTIME_DIR"),
+    );
+    let found = Containment::find(wanted, bus.as_deref()).await?;
+    for why in found.passed_over() {
+        tracing::info!("{why}");
+    }
+    tracing::info!(controllers = ?found.controllers(), "{}", found.detail());
+    Ok(found)
 }
 
 async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {

@@ -13,7 +13,7 @@ use crate::journal::{Cursor, Frame};
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
-use crate::shape::view::{DiskView, HealthView};
+use crate::shape::view::{ContainmentView, DiskView, HealthView};
 use crate::store::runs;
 
 /// How long the database may take to answer before the service calls itself degraded.
@@ -64,8 +64,19 @@ impl App {
             running: u32::try_from(self.runner().running()).unwrap_or(u32::MAX),
             queued: count("queued"),
             disk,
+            containment: self.containment(),
             warnings: self.warnings(),
             started_at: rfc3339(self.started_at),
+        }
+    }
+
+    fn containment(&self) -> ContainmentView {
+        let found = &self.context().containment;
+        ContainmentView {
+            kind: found.kind(),
+            detail: found.detail(),
+            controllers: found.controllers(),
+            passed_over: found.passed_over().to_vec(),
         }
     }
 

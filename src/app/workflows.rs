@@ -243,25 +243,35 @@ pub(super) fn bad_env(env: &BTreeMap<String, String>) -> Vec<FieldProblem> {
 /// that does nothing is not taken.
 pub(super) fn bad_limits(limits: &Limits, agent: Option<AgentKind>) -> Vec<FieldProblem> {
     let mut bad = Vec::new();
-    let whole = [
-        ("timeout_s", limits.timeout_s, Limits::SECONDS_MAX),
-        ("idle_timeout_s", limits.idle_timeout_s, Limits::SECONDS_MAX),
-        (
-            "max_turns",
-            limits.max_turns.map(u64::from),
-            Limits::COUNT_MAX.into(),
-        ),
+    let seconds = (1, Limits::SECONDS_MAX);
+    let wide = |(least, most): (u32, u32)| (least.into(), most.into());
+    let turns = limits.max_turns.map(u64::from);
+    let whole: [(_, Option<u64>, (u64, u64)); 7] = [
+        ("timeout_s", limits.timeout_s, seconds),
+        ("idle_timeout_s", limits.idle_timeout_s, seconds),
+        ("max_turns", turns, wide((1, Limits::COUNT_MAX))),
         (
             "max_output_bytes",
             limits.max_output_bytes,
-            Limits::OUTPUT_MAX,
+            (1, Limits::OUTPUT_MAX),
+        ),
+        ("max_memory_bytes", limits.max_memory_bytes, Limits::MEMORY),
+        (
+            "max_tasks",
+            limits.max_tasks.map(u64::from),
+            wide(Limits::TASKS),
+        ),
+        (
+            "cpu_weight",
+            limits.cpu_weight.map(u64::from),
+            wide(Limits::WEIGHT),
         ),
     ];
-    for (field, asked, most) in whole {
-        if asked.is_some_and(|asked| !(1..=most).contains(&asked)) {
+    for (field, asked, (least, most)) in whole {
+        if asked.is_some_and(|asked| !(least..=most).contains(&asked)) {
             bad.push(FieldProblem::new(
                 format!("/limits/{field}"),
-                format!("must be from 1 to {most}"),
+                format!("must be from {least} to {most}"),
             ));
         }
     }

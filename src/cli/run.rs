@@ -59,6 +59,15 @@ pub struct RunArgs {
     /// Limit on the output
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     max_output_bytes: Option<u64>,
+    /// Limit on the memory
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    max_memory_bytes: Option<u64>,
+    /// Limit on processes and threads at a time
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    max_tasks: Option<u32>,
+    /// Share of the processor, where 100 is what everybody has
+    #[arg(long, value_name = "WEIGHT", help_heading = "Limits")]
+    cpu_weight: Option<u32>,
     /// A word of your own for this run; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     label: Vec<(String, String)>,
@@ -110,6 +119,9 @@ fn request(args: &RunArgs) -> Result<Value, CliError> {
         ("max_cost_usd", json!(args.max_cost_usd)),
         ("max_turns", json!(args.max_turns)),
         ("max_output_bytes", json!(args.max_output_bytes)),
+        ("max_memory_bytes", json!(args.max_memory_bytes)),
+        ("max_tasks", json!(args.max_tasks)),
+        ("cpu_weight", json!(args.cpu_weight)),
     ]);
     Ok(Value::Object(given([
         ("mode", json!(mode)),

@@ -62,6 +62,8 @@ pub struct Config {
     pub limits: Limits,
     /// The free bytes below which no agent is started; 0 for no floor.
     pub disk_floor_bytes: u64,
+    /// What holds the processes of an attempt together.
+    pub containment: Containment,
     /// How long an agent may take to end after it was asked to.
     pub stop_grace: Duration,
     /// The program of Claude Code: a name looked for on PATH, or a path.
@@ -80,6 +82,32 @@ pub struct Config {
     pub issues: Issues,
     /// What the server says about itself.
     pub log: Log,
+}
+
+/// What holds the processes of an attempt together beside its supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Containment {
+    /// The best that there is.
+    Auto,
+    /// A scope of the user's systemd, or no start.
+    Systemd,
+    /// A cgroup of our own, or no start.
+    Cgroup,
+    /// Nothing.
+    None,
+}
+
+impl Containment {
+    /// The word for it in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Containment::Auto => "auto",
+            Containment::Systemd => "systemd",
+            Containment::Cgroup => "cgroup",
+            Containment::None => "none",
+        }
+    }
 }
 
 /// Author and committer of the service's own commits.
@@ -163,8 +191,18 @@ impl Config {
                 max_cost_usd: layers.optional("limits.max_cost_usd", value::dollars)?,
                 max_turns: layers.optional("limits.max_turns", value::at_least_one)?,
                 max_output_bytes: layers.optional("limits.max_output_bytes", value::bytes)?,
+                max_memory_bytes: layers.optional("limits.max_memory_bytes", |raw| {
+                    value::within(value::bytes(raw)?, Limits::MEMORY)
+                })?,
+                max_tasks: layers.optional("limits.max_tasks", |raw| {
+                    value::within(value::parsed(raw)?, Limits::TASKS)
+                })?,
+                cpu_weight: layers.optional("limits.cpu_weight", |raw| {
+                    value::within(value::parsed(raw)?, Limits::WEIGHT)
+                })?,
             },
             disk_floor_bytes: layers.required("disk_floor_bytes", value::bytes_or_none)?,
+            containment: layers.required("containment", value::containment)?,
             stop_grace: Duration::from_secs(layers.required("stop_grace_s", value::parsed::<u64>)?),
             claude: layers.required("claude", |raw| value::program(&around.current_dir, raw))?,
             stub: layers.required("stub", value::boolean)?,

@@ -166,6 +166,30 @@ pub const SETTINGS: &[Setting] = &[
         "Free bytes below which no agent is started, on each file system that the service writes to; 0 for no floor",
     ),
     line(
+        "limits.max_memory_bytes",
+        "BYTES",
+        Found("none"),
+        "Most memory of an attempt; a run may ask for less; KiB, MiB, GiB may follow the number",
+    ),
+    line(
+        "limits.max_tasks",
+        "N",
+        Found("none"),
+        "Most processes and threads of an attempt at a time; a run may ask for less",
+    ),
+    line(
+        "limits.cpu_weight",
+        "WEIGHT",
+        Found("none"),
+        "Share of the processor of an attempt, 1 to 10000, where 100 is what everybody has",
+    ),
+    line(
+        "containment",
+        "HOW",
+        Value("auto"),
+        "What holds an agent's processes together beside its supervisor: systemd (a scope each), cgroup (a cgroup each), none, or auto (the first of these that is there)",
+    ),
+    line(
         "stop_grace_s",
         "SECONDS",
         Value("10"),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::LogFormat;
+use super::{Containment, LogFormat};
 
 /// A value as it was written: the file has lists, flags and variables have text only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,28 @@ pub fn at_least_one<T: FromStr<Err: std::fmt::Display> + std::fmt::Display>(
     } else {
         Ok(number)
     }
+}
+
+/// The number, if it is not under the least nor over the most.
+pub fn within<T: PartialOrd + std::fmt::Display>(number: T, (least, most): (T, T)) -> Parsed<T> {
+    if number >= least && number <= most {
+        Ok(number)
+    } else {
+        Err(format!("it must be from {least} to {most}"))
+    }
+}
+
+/// What holds attempts together.
+pub fn containment(raw: &Raw) -> Parsed<Containment> {
+    let all = [
+        Containment::Auto,
+        Containment::Systemd,
+        Containment::Cgroup,
+        Containment::None,
+    ];
+    let word = raw.one()?.trim();
+    let found = all.into_iter().find(|one| one.as_str() == word);
+    found.ok_or_else(|| "it must be auto, systemd, cgroup or none".into())
 }
 
 /// US dollars, more than none.

@@ -19,9 +19,10 @@ use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::records::{Claim, ExitRecord, Launch, Record, RecordError, Started};
-use super::supervised::{Ended, Lost, Supervised, concluded, watch};
+use super::supervised::{Ended, Lost, Supervised, concluded, put_away, watch};
 use super::sweep::sweep_attempt;
 use crate::effect::{self, Effect};
+use crate::run::Strain;
 
 /// What a launch is called once it must not be started any more.
 const ABANDONED: &str = "launch.abandoned.json";
@@ -139,7 +140,11 @@ fn look(dir: &Path) -> Result<Found, AttachError> {
 
 fn of_started(dir: &Path, started: Started) -> Result<Found, AttachError> {
     match ExitRecord::load(dir) {
-        Ok(Some(record)) => return Ok(Found::Ended(record)),
+        Ok(Some(record)) => {
+            // The supervisor may still be on its way out; its cgroup then is for who looks at the world.
+            put_away(&started);
+            return Ok(Found::Ended(record));
+        }
         Ok(None) | Err(RecordError::Torn { .. }) => {}
         Err(e) => return Err(e.into()),
     }
@@ -168,6 +173,7 @@ fn anonymous(dir: &Path, detail: String) -> Lost {
     Lost {
         why: format!("the start record is torn: {detail}"),
         swept,
+        strain: Strain::default(),
     }
 }
 

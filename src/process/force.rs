@@ -13,10 +13,14 @@ use super::sweep::sweep_attempt;
 /// How long to wait for the children of a stopped supervisor to die.
 const BUDGET: Duration = Duration::from_secs(2);
 
-/// Kills what is left of an attempt: the supervisor's descendants and the supervisor if it lives, the agent if it lives,
-/// and all that carries the attempt's marker. Says how many, without the supervisor. Blocks for at most some seconds.
+/// Kills what is left of an attempt: all in its cgroup, the supervisor's descendants and the supervisor if it lives, the
+/// agent if it lives, and all that carries the attempt's marker. Says how many, without the supervisor. Blocks for at most
+/// some seconds.
 pub(super) fn kill_all(started: &Started) -> usize {
-    let mut killed = 0;
+    // First, and as one: the rest then is what moved itself out of the cgroup, as only a privileged agent can.
+    let cgroup = started.cgroup.as_ref();
+    let in_cgroup = cgroup.and_then(|cgroup| cgroup.kill_all().ok());
+    let mut killed = in_cgroup.map_or(0, |pids| pids.len());
     if let Ok(Some(supervisor)) = started.supervisor.open() {
         // Stopped, it does not wait for its children: their pids stay theirs, zombies included, and may be signalled.
         let stopped = pidfd_send_signal(&supervisor, Signal::STOP).is_ok();

@@ -12,9 +12,10 @@
 //! death ends the agent, and what is then not known is [`Exit::Unknown`](crate::run::Exit).
 //!
 //! A process is always an [`Identity`](crate::process::Identity), never a bare pid. Deliberately absent: reading the
-//! output (a file, followed elsewhere), any meaning of what the agent prints, cgroups, jails.
+//! output (a file, followed elsewhere), any meaning of what the agent prints, jails.
 
 mod attach;
+mod containment;
 mod control;
 mod force;
 mod growth;
@@ -30,6 +31,7 @@ mod supervisor;
 mod sweep;
 
 pub use attach::{AttachError, Attachment, attach};
+pub use containment::{Cgroup, Containment, LeftCgroup, NotHad, Wanted, bus_address, end_cgroup};
 pub use control::{Status, Unanswered};
 pub use growth::{Growth, Woken};
 pub use identity::Identity;

@@ -1,11 +1,11 @@
 //! Starting a supervisor and hearing from it whether the agent runs.
 
 use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use super::containment::{Containment, Placement, end_cgroup};
 use super::records::{Launch, Record, RecordError, Refusal, Started};
 use super::supervised::{Pidfd, Supervised, watch};
 use super::sweep::sweep_attempt;
@@ -63,14 +64,19 @@ pub enum StartError {
     Silent,
 }
 
-/// Starts the launch's agent under a supervisor of its own and returns when the agent's program runs.
+/// Starts the launch's agent under a supervisor of its own, contained as it can be, and returns when the agent's program runs.
 ///
 /// `binary` is this program; `dir` is the attempt's own directory, made if it is not there and never used twice.
-/// A start that is not waited for to the end goes on: [`attach`](super::attach()) finds it.
+/// A start that is not waited for to the end goes on, or ends without an agent: [`attach`](super::attach()) finds out.
 ///
 /// # Errors
 /// [`StartError`]; no process of the agent is left then.
-pub async fn start(binary: &Path, dir: &Path, launch: &Launch) -> Result<Supervised, StartError> {
+pub async fn start(
+    binary: &Path,
+    dir: &Path,
+    launch: &Launch,
+    containment: &Containment,
+) -> Result<Supervised, StartError> {
     let spawn_error = |source| StartError::Spawn {
         binary: binary.to_owned(),
         source,
@@ -80,8 +86,11 @@ pub async fn start(binary: &Path, dir: &Path, launch: &Launch) -> Result<Supervi
         tokio::task::spawn_blocking(move || spawn_supervisor(&paths.0, &paths.1, &record))
             .await
             .map_err(|e| spawn_error(e.into()))??;
-    let stdout = child.stdout.take();
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let supervisor = pid_of(&child);
     let pidfd = watch_child(child).map_err(spawn_error)?;
+    let placement = containment.place(supervisor, launch).await;
+    tell_placement(stdin, &placement);
     let report = async {
         let mut line = String::new();
         if let Some(stdout) = stdout {
@@ -94,14 +103,39 @@ pub async fn start(binary: &Path, dir: &Path, launch: &Launch) -> Result<Supervi
         // Its gate and its agent go with it, or at the latest with the sweep.
         let _gone = pidfd_send_signal(pidfd.get_ref(), Signal::KILL);
         let attempt = launch.attempt;
-        let _swept = tokio::task::spawn_blocking(move || sweep_attempt(attempt)).await;
+        let _swept = tokio::task::spawn_blocking(move || {
+            clear(&placement);
+            sweep_attempt(attempt)
+        })
+        .await;
         return Err(StartError::Silent);
     };
-    match serde_json::from_str(&line.map_err(spawn_error)?) {
-        Ok(Report::Started(started)) => Ok(Supervised::new(dir.to_owned(), started, pidfd)),
-        Ok(Report::Refused(refusal)) => Err(StartError::Refused(refusal)),
-        Ok(Report::Failed(why)) => Err(StartError::Supervisor(why)),
-        Err(_) => Err(StartError::Supervisor(log_tail(dir))),
+    let error = match serde_json::from_str(&line.map_err(spawn_error)?) {
+        Ok(Report::Started(started)) => {
+            return Ok(Supervised::new(dir.to_owned(), started, pidfd));
+        }
+        Ok(Report::Refused(refusal)) => StartError::Refused(refusal),
+        Ok(Report::Failed(why)) => StartError::Supervisor(why),
+        Err(_) => StartError::Supervisor(log_tail(dir)),
+    };
+    let _cleared = tokio::task::spawn_blocking(move || clear(&placement)).await;
+    Err(error)
+}
+
+/// Tells the supervisor where it is. One that is gone meanwhile is told of by its report.
+fn tell_placement(stdin: Option<ChildStdin>, placement: &Placement) {
+    let Some(mut stdin) = stdin else { return };
+    let mut line = serde_json::to_vec(placement).unwrap_or_default();
+    line.push(b'\n');
+    // Far less than a pipe holds: this does not wait.
+    let _unheard = stdin.write_all(&line);
+}
+
+/// Takes away the cgroup of an attempt that came to nothing, with all that may be in it.
+fn clear(placement: &Placement) {
+    if let Some(cgroup) = &placement.cgroup {
+        // What stays is found by who looks at the world.
+        let _left = end_cgroup(cgroup);
     }
 }
 
@@ -132,7 +166,7 @@ fn spawn_supervisor(binary: &Path, dir: &Path, launch: &Launch) -> Result<Child,
         .env_clear()
         .envs(effect::variables())
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
@@ -141,15 +175,16 @@ fn spawn_supervisor(binary: &Path, dir: &Path, launch: &Launch) -> Result<Child,
     Ok(child)
 }
 
+fn pid_of(child: &Child) -> Pid {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    pid.expect("the kernel gives positive pids")
+}
+
 /// The child's pidfd, and a task that takes the child's zombie away when it has ended.
 fn watch_child(mut child: Child) -> io::Result<Arc<Pidfd>> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let opened = pidfd_open(
-        pid.expect("the kernel gives positive pids"),
-        PidfdFlags::empty(),
-    )
-    .map_err(io::Error::from)
-    .and_then(watch);
+    let opened = pidfd_open(pid_of(&child), PidfdFlags::empty())
+        .map_err(io::Error::from)
+        .and_then(watch);
     let pidfd = match opened {
         Ok(pidfd) => pidfd,
         Err(e) => {

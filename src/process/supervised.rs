@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tokio::io::unix::AsyncFd;
 
+use super::containment::Cgroup;
 use super::control::{Request, Status, Unanswered, ask};
 use super::force;
 use super::readable::readable;
 use super::records::{ExitRecord, Record, Started};
-use crate::run::{EndedBy, Exit};
+use crate::run::{EndedBy, Exit, Strain};
 
 /// A pidfd that the runtime watches: readable once its process has ended.
 pub(super) type Pidfd = AsyncFd<OwnedFd>;
@@ -48,6 +49,15 @@ impl Ended {
             Ended::Lost(_) => Exit::Unknown,
         }
     }
+
+    /// What its cgroup counted.
+    #[must_use]
+    pub fn strain(&self) -> Strain {
+        match self {
+            Ended::Recorded(record) => record.strain,
+            Ended::Lost(lost) => lost.strain,
+        }
+    }
 }
 
 /// An attempt that started and of whose end nothing is known. Nothing of it is left running.
@@ -57,6 +67,8 @@ pub struct Lost {
     pub why: String,
     /// Processes that were still there, and were killed.
     pub swept: usize,
+    /// What its cgroup counted until then, if that was still there.
+    pub strain: Strain,
 }
 
 /// How a [`kill`](Supervised::kill) went.
@@ -107,6 +119,7 @@ impl Supervised {
                 Ended::Lost(Lost {
                     why: format!("the end could not be read: {e}"),
                     swept: 0,
+                    strain: Strain::default(),
                 })
             })
     }
@@ -148,10 +161,27 @@ impl Supervised {
 /// How it ended, when its supervisor is gone. Without a valid record, nothing of it is left running. Blocks.
 pub(super) fn concluded(dir: &Path, started: &Started) -> Ended {
     let why = match ExitRecord::load(dir) {
-        Ok(Some(record)) => return Ended::Recorded(record),
+        Ok(Some(record)) => {
+            put_away(started);
+            return Ended::Recorded(record);
+        }
         Ok(None) => "the supervisor ended without an exit record".to_owned(),
         Err(e) => e.to_string(),
     };
+    let strain = started.cgroup.as_ref().map(Cgroup::strain);
     let swept = force::kill_all(started);
-    Ended::Lost(Lost { why, swept })
+    put_away(started);
+    Ended::Lost(Lost {
+        why,
+        swept,
+        strain: strain.unwrap_or_default(),
+    })
+}
+
+/// Removes the cgroup of an attempt whose supervisor is gone.
+pub(super) fn put_away(started: &Started) {
+    if let Some(cgroup) = &started.cgroup {
+        // One that is not empty has somebody that could not be killed; who looks at the world tells of it.
+        let _left = cgroup.remove();
+    }
 }

@@ -87,6 +87,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 queued_at: at,
                 session_id: None,
                 output_from: 0,
+                notices: Vec::new(),
                 stage: AttemptStage::Waiting,
             });
             run.phase = Phase::Queued;
@@ -112,10 +113,18 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             this.stage = AttemptStage::Starting;
             run.phase = Phase::Preparing;
         }
-        (Event::AttemptStarted { attempt, process }, Phase::Preparing) => {
+        (
+            Event::AttemptStarted {
+                attempt,
+                process,
+                notices,
+            },
+            Phase::Preparing,
+        ) => {
             let Some(this) = run.attempts.iter_mut().find(|a| a.id == *attempt) else {
                 return Err(illegal());
             };
+            this.notices.extend_from_slice(notices);
             this.stage = AttemptStage::Started {
                 at,
                 process: process.clone(),
@@ -137,6 +146,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 AttemptStage::Started { at, .. } => Some(*at),
                 _ => None,
             };
+            this.notices.extend_from_slice(&end.notices);
             this.stage = AttemptStage::Ended {
                 started_at,
                 at,

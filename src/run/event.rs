@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AttemptId, CommitId, EvidenceId, RunId};
+use super::notice::Notice;
 use super::outcome::{EndedBy, Exit, Failure, Outcome, Usage};
 use super::spec::Spec;
 use crate::dod::{Evidence, Head, Item};
@@ -76,6 +77,9 @@ pub struct AttemptEnd {
     pub turns: Option<u32>,
     /// Where its output ends, in bytes of the run's output file.
     pub output_to: u64,
+    /// What a person should know beside the outcome.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Notice>,
 }
 
 /// What happened.
@@ -126,6 +130,9 @@ pub enum Event {
         attempt: AttemptId,
         /// Its process.
         process: AgentProcess,
+        /// What a person should know of how it was started.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notices: Vec<Notice>,
     },
     /// The agent named its session.
     SessionSeen {

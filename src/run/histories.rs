@@ -179,6 +179,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
                     boot_id: String::new(),
                     start_time: 1,
                 },
+                notices: Vec::new(),
             },
         ],
         Step::FailToStart => vec![Event::StartFailed {
@@ -201,6 +202,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
                 cost_usd: None,
                 turns: None,
                 output_to: 0,
+                notices: Vec::new(),
             },
         }],
         Step::Settle(n) => vec![Event::Settled {

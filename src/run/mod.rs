@@ -6,6 +6,7 @@ pub mod event;
 #[cfg(test)]
 mod histories;
 pub mod ids;
+pub mod notice;
 pub mod outcome;
 pub mod phase;
 pub mod spec;
@@ -15,6 +16,7 @@ pub use apply::{Illegal, apply, begin};
 pub use command::{Command, Decision, Refusal, decide};
 pub use event::{Event, Recorded};
 pub use ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId, TreeId};
+pub use notice::{Notice, NoticeCode, Strain};
 pub use outcome::{EndedBy, Exit, Failure, FailureCode, Outcome, Usage};
 pub use phase::{Phase, Status};
 pub use spec::{AgentKind, AgentSettings, Hooks, Limits, Spec, StubReason};

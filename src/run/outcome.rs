@@ -95,6 +95,8 @@ pub enum FailureCode {
     IdleLimit,
     /// The output grew over its limit.
     OutputLimit,
+    /// The kernel killed processes of the agent because its memory was used up.
+    OutOfMemory,
     /// A signal that was not ours ended the agent.
     Killed,
     /// An operator asked for the stop.

@@ -47,6 +47,15 @@ pub struct Limits {
     /// Bytes of output of one attempt.
     #[schema(minimum = 1, maximum = 1_125_899_906_842_624_u64)]
     pub max_output_bytes: Option<u64>,
+    /// Bytes of memory of one attempt, all its processes together. Held where the attempt has a cgroup with the controller.
+    #[schema(minimum = 16_777_216, maximum = 1_125_899_906_842_624_u64)]
+    pub max_memory_bytes: Option<u64>,
+    /// Processes and threads of one attempt at a time. Held as the memory is.
+    #[schema(minimum = 16, maximum = 4_194_304)]
+    pub max_tasks: Option<u32>,
+    /// Share of the processor beside others, where 100 is what everybody has. Held as the memory is.
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub cpu_weight: Option<u32>,
 }
 
 impl Limits {
@@ -56,6 +65,12 @@ impl Limits {
     pub const COUNT_MAX: u32 = 1_000_000_000;
     /// The most bytes of output: 1 PiB.
     pub const OUTPUT_MAX: u64 = 1 << 50;
+    /// The least and the most bytes of memory: an agent's runtime alone needs more than 16 MiB.
+    pub const MEMORY: (u64, u64) = (16 << 20, 1 << 50);
+    /// The least processes and threads, for the supervisor counts among them, and the most that Linux has (`PID_MAX_LIMIT`).
+    pub const TASKS: (u32, u32) = (16, 1 << 22);
+    /// The least and the most weight (`CGROUP_WEIGHT_MAX`).
+    pub const WEIGHT: (u32, u32) = (1, 10_000);
 
     /// These limits, with those of `fallback` where there is none.
     #[must_use]
@@ -66,6 +81,25 @@ impl Limits {
             max_cost_usd: self.max_cost_usd.or(fallback.max_cost_usd),
             max_turns: self.max_turns.or(fallback.max_turns),
             max_output_bytes: self.max_output_bytes.or(fallback.max_output_bytes),
+            max_memory_bytes: self.max_memory_bytes.or(fallback.max_memory_bytes),
+            max_tasks: self.max_tasks.or(fallback.max_tasks),
+            cpu_weight: self.cpu_weight.or(fallback.cpu_weight),
+        }
+    }
+
+    /// These limits, with what the machine gives (memory, tasks) at most that of `most`.
+    #[must_use]
+    pub fn within(self, most: &Limits) -> Limits {
+        fn least<T: Ord>(asked: Option<T>, most: Option<T>) -> Option<T> {
+            match (asked, most) {
+                (Some(asked), Some(most)) => Some(asked.min(most)),
+                (one, other) => one.or(other),
+            }
+        }
+        Limits {
+            max_memory_bytes: least(self.max_memory_bytes, most.max_memory_bytes),
+            max_tasks: least(self.max_tasks, most.max_tasks),
+            ..self
         }
     }
 }

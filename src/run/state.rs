@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::event::{AgentProcess, AttemptEnd, AttemptKind};
 use super::ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId};
+use super::notice::Notice;
 use super::outcome::Outcome;
 use super::phase::{Phase, Status};
 use super::spec::Spec;
@@ -24,6 +25,8 @@ pub struct Attempt {
     pub session_id: Option<String>,
     /// Where its output begins.
     pub output_from: u64,
+    /// What a person should know of it.
+    pub notices: Vec<Notice>,
     /// How far it has come.
     pub stage: AttemptStage,
 }

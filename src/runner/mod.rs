@@ -36,6 +36,7 @@ use crate::config::Config;
 use crate::dod::content::ContentStore;
 use crate::git::{LeftOut, RefName, Repository};
 use crate::journal::Journal;
+use crate::process::Containment;
 use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
@@ -70,6 +71,8 @@ pub struct Context {
     pub room: Room,
     /// This program: its hidden subcommands are the supervisor.
     pub binary: PathBuf,
+    /// What holds the processes of attempts together.
+    pub containment: Containment,
     /// Claude Code, or why there is none.
     pub claude: Result<claude::Program, String>,
     /// The service's own environment, of which agents get what is allowed.

@@ -196,6 +196,7 @@ fn lost(why: &str) -> Ended {
     Ended::Lost(process::Lost {
         why: why.to_owned(),
         swept: 0,
+        strain: crate::run::Strain::default(),
     })
 }
 

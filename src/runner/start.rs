@@ -18,7 +18,7 @@ use crate::git::{BranchName, RefName};
 use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervised};
 use crate::run::event::{AgentProcess, AttemptKind};
 use crate::run::state::{Attempt, AttemptStage};
-use crate::run::{AgentKind, Event, Failure, FailureCode, Run};
+use crate::run::{AgentKind, AttemptId, Event, Failure, FailureCode, Run, RunId};
 use crate::worktree::{self, Place};
 
 /// An attempt that waits.
@@ -61,11 +61,7 @@ impl Driver {
         };
         match self.stages(Planned { run, attempt }).await? {
             Ok((supervised, attempt)) => {
-                let process = process_of(&supervised);
-                let event = Event::AttemptStarted {
-                    attempt: attempt.id,
-                    process,
-                };
+                let event = started_event(self.id, attempt.id, &supervised);
                 let run = self.context().journal.record(self.id, vec![event]).await?;
                 self.working = Some(Working::new(self.context(), &run, supervised, slot));
                 Ok(run)
@@ -96,7 +92,14 @@ impl Driver {
             Ok(ready) => ready,
             Err(failure) => return Ok(Err(failure)),
         };
-        match process::start(&self.context().binary, &ready.dir, &ready.launch).await {
+        let context = self.context();
+        let started = process::start(
+            &context.binary,
+            &ready.dir,
+            &ready.launch,
+            &context.containment,
+        );
+        match started.await {
             Ok(supervised) => Ok(Ok((supervised, ready.attempt))),
             Err(error) => Ok(Err(Failure::new(
                 FailureCode::SpawnFailed,
@@ -238,13 +241,20 @@ fn spent_usd(run: &Run) -> f64 {
         .sum()
 }
 
-/// The process as the journal keeps it.
-pub(super) fn process_of(supervised: &Supervised) -> AgentProcess {
-    let agent = &supervised.started().agent;
-    AgentProcess {
-        pid: agent.pid.cast_unsigned(),
-        boot_id: agent.boot_id.clone(),
-        start_time: agent.start_ticks,
+/// What the journal keeps of an agent that runs. What a person should know of its start is told in the log as well.
+pub(super) fn started_event(run: RunId, attempt: AttemptId, supervised: &Supervised) -> Event {
+    let started = supervised.started();
+    for notice in &started.notices {
+        tracing::warn!(%run, attempt = %attempt, code = ?notice.code, "{}", notice.detail);
+    }
+    Event::AttemptStarted {
+        attempt,
+        process: AgentProcess {
+            pid: started.agent.pid.cast_unsigned(),
+            boot_id: started.agent.boot_id.clone(),
+            start_time: started.agent.start_ticks,
+        },
+        notices: started.notices.clone(),
     }
 }
 
@@ -279,6 +289,9 @@ fn launch(
             wall_clock_ms: limits.timeout_s.map(ms),
             idle_ms: limits.idle_timeout_s.map(ms),
             output_bytes: limits.max_output_bytes,
+            memory_bytes: limits.max_memory_bytes,
+            tasks: limits.max_tasks,
+            cpu_weight: limits.cpu_weight,
         },
         stop: vec![
             step(StopSignal::Int, grace_ms.min(2_000)),

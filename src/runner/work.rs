@@ -90,6 +90,7 @@ impl Working {
                     queued_at: run.created_at,
                     session_id: None,
                     output_from: supervised.started().output_from,
+                    notices: Vec::new(),
                     stage: AttemptStage::Starting,
                 };
                 &unstarted
@@ -120,10 +121,8 @@ impl Driver {
     ) -> anyhow::Result<()> {
         let mut run = self.run()?;
         if matches!(run.phase, Phase::Preparing) {
-            let event = Event::AttemptStarted {
-                attempt: supervised.started().attempt,
-                process: start::process_of(&supervised),
-            };
+            let attempt = supervised.started().attempt;
+            let event = start::started_event(self.id, attempt, &supervised);
             run = self.context().journal.record(self.id, vec![event]).await?;
         }
         self.working = Some(Working::new(self.context(), &run, supervised, slot));
@@ -244,6 +243,10 @@ impl Driver {
             )),
             _ => agent::outcome(&transcript, exit, ended_by, &stderr),
         };
+        let (outcome, notices) = agent::strained(outcome, exit, ended.strain(), &run.spec.limits);
+        for notice in &notices {
+            tracing::warn!(run = %self.id, %attempt, code = ?notice.code, "{}", notice.detail);
+        }
         let end = AttemptEnd {
             exit,
             ended_by,
@@ -255,6 +258,7 @@ impl Driver {
             cost_usd: transcript.attempt_cost_usd(before),
             turns: transcript.turns(),
             output_to,
+            notices,
         };
         let event = Event::AttemptEnded { attempt, end };
         self.context().journal.record(self.id, vec![event]).await?;

@@ -1,6 +1,6 @@
 //! Something that should not be: what, where, and how to mend it.
 
-use crate::process::Identity;
+use crate::process::{Cgroup, Identity};
 use crate::run::{CommitId, RunId};
 use crate::worktree::Place;
 
@@ -70,6 +70,8 @@ pub enum Code {
     RequestFailed,
     /// Something inside panicked.
     Panicked,
+    /// The cgroup of a run that is not at work.
+    CgroupLeft,
 }
 
 impl Code {
@@ -102,7 +104,8 @@ impl Code {
             | Code::TrashLeft
             | Code::PreservedMissing
             | Code::FilesOrphaned
-            | Code::ProcessOrphaned => Level::Warning,
+            | Code::ProcessOrphaned
+            | Code::CgroupLeft => Level::Warning,
             _ => Level::Error,
         }
     }
@@ -142,6 +145,7 @@ impl Code {
             Code::FilesOrphaned => ("files_orphaned", "I5", "attempts"),
             Code::RequestFailed => ("request_failed", "I11", "service"),
             Code::Panicked => ("panicked", "I11", "service"),
+            Code::CgroupLeft => ("cgroup_left", "I4", "processes"),
         }
     }
 }
@@ -161,6 +165,8 @@ pub(super) enum Remedy {
     EmptyTrash,
     /// The process of this run is ended.
     End(RunId, Identity),
+    /// The cgroup of this run is ended and removed.
+    EndCgroup(RunId, Cgroup),
     /// The place's work is kept under a ref, then the place is removed.
     SetAside(Place),
 }
@@ -227,6 +233,7 @@ impl Finding {
             Remedy::Rebuild(_)
             | Remedy::Release(_)
             | Remedy::KeepAgain(..)
+            | Remedy::EndCgroup(..)
             | Remedy::EmptyTrash => true,
         }
     }

@@ -78,6 +78,16 @@ pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended>
             ended.map_err(|source| NotMended::Io { what, source })?;
             Ok(())
         }
+        Remedy::EndCgroup(run, cgroup) => {
+            if is_at_work(context, *run)? {
+                return Err(NotMended::Changed);
+            }
+            let what = "end the cgroup";
+            let cgroup = cgroup.clone();
+            let ended = tokio::task::spawn_blocking(move || process::end_cgroup(&cgroup)).await;
+            let ended = ended.unwrap_or_else(|e| Err(e.into()));
+            ended.map_err(|source| NotMended::Io { what, source })
+        }
         Remedy::SetAside(place) => {
             let what = "look who works there";
             let path = place.path();

@@ -129,6 +129,8 @@ pub async fn check_world(context: &Context, depth: Depth) -> Result<World, Check
 async fn look(context: &Context, depth: Depth, of_payloads: Depth) -> Result<World, CheckError> {
     // The outside first, then the journal.
     let places = places::seen(context).await?;
+    let cgroups = context.containment.cgroups();
+    let cgroups = cgroups.map_err(failed("list the cgroups of attempts"))?;
     let (store, content) = (context.journal.store().clone(), context.content.clone());
     let files = context.files.clone();
     let read = tokio::task::spawn_blocking(move || {
@@ -146,6 +148,7 @@ async fn look(context: &Context, depth: Depth, of_payloads: Depth) -> Result<Wor
     findings.extend(of_files);
     findings.extend(places::check(context, &places, &audit)?);
     findings.extend(processes::check(&context.files, &processes, &audit)?);
+    findings.extend(processes::check_cgroups(&cgroups, &audit));
     findings.extend(landings::check(context, &audit.runs).await?);
     findings.extend(service::check(&context.failures));
     let (events, events_of) = audit.looked_at;

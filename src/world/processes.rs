@@ -2,11 +2,11 @@
 
 use super::finding::{Code, Finding, Remedy};
 use super::{CheckError, failed};
-use crate::process::{self, Identity, Marked};
+use crate::process::{self, Identity, LeftCgroup, Marked};
 use crate::run::event::AgentProcess;
 use crate::run::{Phase, Run};
 use crate::runner::files::Files;
-use crate::store::audit::Audit;
+use crate::store::audit::{Audit, Told};
 
 /// The processes that carry a run's marker.
 pub(super) fn seen() -> Result<Vec<Marked>, CheckError> {
@@ -47,6 +47,28 @@ pub(super) fn check(
         findings.extend(missing(&told.run)?);
     }
     Ok(findings)
+}
+
+/// Cgroups of runs that are not at work: what is in them is killed. Those of another service are its own.
+pub(super) fn check_cgroups(seen: &[LeftCgroup], audit: &Audit) -> Vec<Finding> {
+    let left = seen.iter().filter_map(|left| {
+        let told = audit.runs.get(&left.run)?;
+        (!may_have_processes(&told.run)).then_some((left, told))
+    });
+    let finding = |(left, told): (&LeftCgroup, &Told)| {
+        let (run, status) = (left.run, told.run.status().as_str());
+        let inside = match left.populated {
+            true => "with processes in it",
+            false => "empty",
+        };
+        let detail = format!("the cgroup of run {run} is left, {inside}, and the run is {status}");
+        let at = left.cgroup.path.display().to_string();
+        Finding::new(Code::CgroupLeft, at, detail).of(run).by(
+            Remedy::EndCgroup(run, left.cgroup.clone()),
+            "what is in it is ended, and it is removed",
+        )
+    };
+    left.map(finding).collect()
 }
 
 fn may_have_processes(run: &Run) -> bool {

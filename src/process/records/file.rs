@@ -140,6 +140,7 @@ mod tests {
             user_ms: 2,
             system_ms: 3,
             refused: None,
+            strain: crate::run::Strain::default(),
         }
     }
 

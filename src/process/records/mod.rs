@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Identity;
-use crate::run::{AttemptId, EndedBy, Exit, RunId};
+use super::{Cgroup, Identity};
+use crate::run::{AttemptId, EndedBy, Exit, Notice, RunId, Strain};
 pub(super) use file::Record;
 pub use file::RecordError;
 use whole::Survives;
@@ -63,6 +63,12 @@ pub struct LaunchLimits {
     pub idle_ms: Option<u64>,
     /// Bytes of output of this attempt; what is written until it is noticed (milliseconds) comes on top.
     pub output_bytes: Option<u64>,
+    /// Bytes of memory; held by the attempt's cgroup, as the next two are.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads at a time, the supervisor among them.
+    pub tasks: Option<u32>,
+    /// Share of the processor, where 100 is what everybody has.
+    pub cpu_weight: Option<u32>,
 }
 
 /// One step of a gentle stop: a signal to the agent's process group, and the time it has to end.
@@ -110,6 +116,12 @@ pub struct Started {
     pub output_from: u64,
     /// When.
     pub started_at: Timestamp,
+    /// The cgroup that all of it is in, if it has one of its own.
+    #[serde(default)]
+    pub cgroup: Option<Cgroup>,
+    /// What a person should know of how it was started.
+    #[serde(default)]
+    pub notices: Vec<Notice>,
 }
 
 /// Who has taken a launch: `supervisor.json`, written by a supervisor as soon as it holds the lock on the launch.
@@ -153,6 +165,9 @@ pub struct ExitRecord {
     /// Why the agent never ran, if it did not; `exit` is then [`Exit::Unknown`].
     #[serde(default)]
     pub refused: Option<Refusal>,
+    /// What its cgroup counted, if it had one.
+    #[serde(default)]
+    pub strain: Strain,
 }
 
 /// Why the agent's program could not be started.

@@ -54,6 +54,7 @@ impl LimitWatch {
             wall_clock_ms,
             idle_ms,
             output_bytes,
+            ..
         } = self.limits;
         let over = |since: Instant, ms: Option<u64>| ms.is_some_and(|ms| now >= since + millis(ms));
         if output_bytes.is_some_and(|limit| size > limit) {
@@ -150,6 +151,7 @@ mod tests {
             wall_clock_ms: Some(u64::MAX),
             idle_ms: Some(u64::MAX),
             output_bytes: Some(u64::MAX),
+            ..LaunchLimits::default()
         });
         assert_eq!(watch.look(1, at(1)), None);
     }

@@ -1,8 +1,8 @@
 //! The supervisor: a small process of its own that owns one agent. One thread, no runtime, nothing in memory but its state.
 //!
 //! ```text
-//! claim the launch -> own session, subreaper -> open files -> gate -> started.json -> open the gate -> watch
-//!   -> main process ended -> sweep all that is left -> exit.json -> gone
+//! claim the launch -> own session, subreaper -> open files -> hear where it was put -> gate -> started.json
+//!   -> open the gate -> watch -> main process ended -> sweep all that is left -> exit.json -> gone
 //! ```
 //!
 //! Deliberately absent: reading the output, retries, any knowledge of agents or runs. What it cannot do it says in
@@ -12,6 +12,7 @@ mod claim;
 mod exec_gate;
 mod limits;
 mod listener;
+mod placed;
 mod reap;
 mod signals;
 mod stopping;
@@ -29,16 +30,18 @@ use nix::sys::time::TimeValLike;
 use rustix::process::{WaitOptions, getpgrp, getpid, set_child_subreaper, setsid, waitpid};
 
 use super::Identity;
+use super::containment::Placement;
 use super::control::SOCKET;
 use super::records::{ExitRecord, Launch, Record, RefusedAt, Started};
 use super::start::Report;
 use crate::clock;
 use crate::effect::{self, Effect};
-use crate::run::{EndedBy, Exit};
+use crate::run::{EndedBy, Exit, Strain};
 use claim::{Claimed, claim};
 pub use exec_gate::exec_gate_main;
 use exec_gate::{Gate, refusal};
 use listener::Listener;
+use placed::placed;
 use reap::{Swept, sweep};
 use signals::Signals;
 use watch::{Watch, millis};
@@ -75,6 +78,7 @@ fn supervise(dir: &Path) -> Result<(), String> {
     ExitRecord::reserve(dir).map_err(|e| e.to_string())?;
     let agents_output = output.try_clone().map_err(told("the output file"))?;
 
+    let placement = placed().map_err(told("the starter"))?;
     let spawned = effect::begins(Effect::GateSpawn)
         .map_err(io::Error::from)
         .and_then(|()| Gate::spawn(dir, launch, agents_output, stderr));
@@ -87,7 +91,14 @@ fn supervise(dir: &Path) -> Result<(), String> {
         }
     };
     let agent = gate.pid;
-    let started = recorded(dir, &claimed, &gate, output_from)?;
+    let cgroup = placement.cgroup.clone();
+    if let Some(cgroup) = &cgroup {
+        // The gate is shut, so nothing of the agent has been outside of it.
+        let pid = agent.as_raw_nonzero().get().cast_unsigned();
+        let entered = cgroup.take_in_agent(pid);
+        entered.map_err(told("putting the agent into its cgroup"))?;
+    }
+    let started = recorded(dir, &claimed, &gate, output_from, placement)?;
     let begun = Instant::now();
     let (exit, ended_by, refused) = match gate.open() {
         Ok(()) => {
@@ -105,7 +116,7 @@ fn supervise(dir: &Path) -> Result<(), String> {
     };
     let (ended_at, duration_ms) = (clock::now(), millis(begun.elapsed()));
     effect::comes(Effect::SupervisorSweep);
-    let Swept { killed, left } = sweep();
+    let Swept { killed, left } = sweep(cgroup.as_ref());
     let record = with_usage(ExitRecord {
         exit,
         ended_by,
@@ -119,6 +130,7 @@ fn supervise(dir: &Path) -> Result<(), String> {
         user_ms: 0,
         system_ms: 0,
         refused: refused.clone(),
+        strain: cgroup.map_or_else(Strain::default, |cgroup| cgroup.strain()),
     });
     write_persistently(&record, dir)?;
     // Nobody listens any more.
@@ -153,6 +165,7 @@ fn recorded(
     claimed: &Claimed,
     gate: &Gate,
     output_from: u64,
+    placement: Placement,
 ) -> Result<Started, String> {
     let Launch { run, attempt, .. } = claimed.launch;
     let started = Started {
@@ -162,6 +175,8 @@ fn recorded(
         supervisor: claimed.supervisor.clone(),
         output_from,
         started_at: clock::now(),
+        cgroup: placement.cgroup,
+        notices: placement.notices,
     };
     started.write(dir).map_err(|e| e.to_string())?;
     Ok(started)

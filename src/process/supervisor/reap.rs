@@ -3,7 +3,8 @@
 //! This process is the subreaper of all that the agent starts: whoever loses its parent becomes a child of this one,
 //! wherever it went (setsid, double fork, nohup). So killing all children, again and again, reaches every descendant
 //! from the top down, also one that goes on forking. Only own children are signalled, and a child's pid is its own
-//! until this process waits for it: no stranger can be hit, and nothing has to be stopped first.
+//! until this process waits for it: no stranger can be hit, and nothing has to be stopped first. Where the agent has a
+//! cgroup, that is killed first, as one: what forks away faster than it can be found is then dead, and only taken away here.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
-use crate::process::proc_fs;
+use crate::process::{Cgroup, proc_fs};
 
 /// How long a sweep goes on. Another user's process (EPERM) or one stuck in the kernel is left behind then, and counted.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -47,10 +48,13 @@ pub(super) struct Swept {
     pub left: u32,
 }
 
-/// Kills all descendants until none is left.
-pub(super) fn sweep() -> Swept {
+/// Kills all descendants until none is left, and all in the agent's cgroup.
+pub(super) fn sweep(cgroup: Option<&Cgroup>) -> Swept {
     let until = Instant::now() + BUDGET;
-    let mut killed = BTreeSet::new();
+    // A cgroup that refuses (it is gone, it is frozen by somebody) leaves what is in it to the rounds.
+    let in_cgroup = cgroup.map_or_else(Vec::new, |cgroup| cgroup.kill_agent().unwrap_or_default());
+    let pid = |pid: i32| Some(Pid::from_raw(pid)?.as_raw_nonzero());
+    let mut killed: BTreeSet<_> = in_cgroup.into_iter().filter_map(pid).collect();
     let mut pause = Duration::ZERO;
     loop {
         let running = loop {

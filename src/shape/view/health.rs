@@ -28,6 +28,8 @@ pub struct HealthView {
     pub queued: u32,
     /// The file systems that the service writes to.
     pub disk: Vec<DiskView>,
+    /// What holds the processes of an attempt together.
+    pub containment: ContainmentView,
     /// What a person should know.
     pub warnings: Vec<String>,
     pub started_at: String,
@@ -44,6 +46,19 @@ pub struct DiskView {
     pub free_bytes: u64,
     /// Bytes below which no agent is started; 0 for no floor.
     pub floor_bytes: u64,
+}
+
+/// What holds the processes of an attempt together beside its supervisor.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ContainmentView {
+    /// `systemd` (a scope each), `cgroup` (a cgroup each) or `none`.
+    pub kind: &'static str,
+    /// What that is here, for a person.
+    pub detail: String,
+    /// The limits that can be held: of `memory`, `pids` and `cpu`.
+    pub controllers: Vec<&'static str>,
+    /// Why nothing better was taken, for a person.
+    pub passed_over: Vec<String>,
 }
 
 /// One thing that the doctor looked at.

@@ -6,6 +6,6 @@ mod proof;
 mod run;
 
 pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView};
-pub use health::{DiskView, DoctorView, FindingView, FixView, HealthView};
+pub use health::{ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView};
 pub use proof::{DetailView, EvidenceView, GateView, ItemView};
-pub use run::{AttemptView, FailureView, RunView};
+pub use run::{AttemptView, FailureView, NoticeView, RunView};

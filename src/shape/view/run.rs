@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 use crate::clock::rfc3339;
 use crate::run::event::AttemptKind;
 use crate::run::state::{Attempt, AttemptStage};
-use crate::run::{AgentKind, Exit, FailureCode, Limits, Outcome, Phase, Run, Status, Usage};
+use crate::run::{
+    AgentKind, Exit, FailureCode, Limits, NoticeCode, Outcome, Phase, Run, Status, Usage,
+};
 
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -16,6 +18,15 @@ pub struct FailureView {
     /// The stable name of the reason.
     pub code: FailureCode,
     /// The reason, for a person.
+    pub detail: String,
+}
+
+/// What a person should know of an attempt that is no failure.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct NoticeView {
+    /// The stable name of it.
+    pub code: NoticeCode,
+    /// It, for a person.
     pub detail: String,
 }
 
@@ -81,6 +92,8 @@ pub struct AttemptView {
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
     pub failure: Option<FailureView>,
+    /// What a person should know beside that: limits that are not held, and limits that were reached.
+    pub notices: Vec<NoticeView>,
     pub usage: Option<Usage>,
     pub cost_usd: Option<f64>,
     pub turns: Option<u32>,
@@ -205,6 +218,14 @@ impl AttemptView {
                 }),
                 Outcome::Finished => None,
             }),
+            notices: attempt
+                .notices
+                .iter()
+                .map(|notice| NoticeView {
+                    code: notice.code,
+                    detail: notice.detail.clone(),
+                })
+                .collect(),
             usage: end.and_then(|end| end.usage),
             cost_usd: end.and_then(|end| end.cost_usd),
             turns: end.and_then(|end| end.turns),

@@ -117,7 +117,7 @@ async fn a_program_that_cannot_run_is_an_error_by_name_and_stays_one() {
     ] {
         let mut stage = Stage::of("");
         stage.launch.argv = vec![program.to_owned()];
-        let outcome = start(binary(), &stage.dir(), &stage.launch).await;
+        let outcome = start(binary(), &stage.dir(), &stage.launch, &stage.containment).await;
         let Err(StartError::Refused(refusal)) = outcome else {
             panic!("{program}: {outcome:?}");
         };
@@ -145,7 +145,7 @@ async fn a_missing_directory_or_prompt_is_not_blamed_on_the_program() {
     let mut no_stdin = Stage::of("");
     no_stdin.launch.stdin = no_stdin.work("gone");
     for (stage, at) in [(no_cwd, RefusedAt::Cwd), (no_stdin, RefusedAt::Stdin)] {
-        let outcome = start(binary(), &stage.dir(), &stage.launch).await;
+        let outcome = start(binary(), &stage.dir(), &stage.launch, &stage.containment).await;
         assert!(
             matches!(&outcome, Err(StartError::Refused(r)) if r.at == at && r.errno == 2),
             "{outcome:?}"
@@ -156,18 +156,30 @@ async fn a_missing_directory_or_prompt_is_not_blamed_on_the_program() {
 #[tokio::test]
 async fn a_supervisor_that_cannot_be_spawned_or_do_its_part_is_an_error() {
     let stage = Stage::of("");
-    let missing = start("/no/such/binary".as_ref(), &stage.dir(), &stage.launch).await;
+    let missing = start(
+        "/no/such/binary".as_ref(),
+        &stage.dir(),
+        &stage.launch,
+        &stage.containment,
+    )
+    .await;
     assert!(
         matches!(missing, Err(StartError::Spawn { .. })),
         "{missing:?}"
     );
     // It ends with 1 and says nothing.
     let stage = Stage::of("");
-    let mute = start("/bin/false".as_ref(), &stage.dir(), &stage.launch).await;
+    let mute = start(
+        "/bin/false".as_ref(),
+        &stage.dir(),
+        &stage.launch,
+        &stage.containment,
+    )
+    .await;
     assert!(matches!(mute, Err(StartError::Supervisor(_))), "{mute:?}");
     let mut stage = Stage::of("");
     stage.launch.output = stage.work("no/such/folder/output.log");
-    let no_output = start(binary(), &stage.dir(), &stage.launch).await;
+    let no_output = start(binary(), &stage.dir(), &stage.launch, &stage.containment).await;
     assert!(
         matches!(&no_output, Err(StartError::Supervisor(why)) if why.contains("output.log")),
         "{no_output:?}"
@@ -178,7 +190,7 @@ async fn a_supervisor_that_cannot_be_spawned_or_do_its_part_is_an_error() {
 async fn a_directory_is_never_used_twice() {
     let stage = Stage::of("append count again");
     stage.run().await;
-    let again = start(binary(), &stage.dir(), &stage.launch).await;
+    let again = start(binary(), &stage.dir(), &stage.launch, &stage.containment).await;
     assert!(matches!(again, Err(StartError::Supervisor(_))), "{again:?}");
     assert_eq!(fs::read_to_string(stage.work("count")).unwrap(), "again\n");
 }

@@ -64,6 +64,7 @@ async fn limits_that_are_not_reached_change_nothing() {
         wall_clock_ms: Some(FOR_EVER_MS),
         idle_ms: Some(FOR_EVER_MS),
         output_bytes: Some(4),
+        ..LaunchLimits::default()
     };
     let record = stage.run().await;
     assert_eq!(
@@ -206,9 +207,10 @@ async fn what_was_ignored_where_the_service_was_started_is_not_ignored_by_the_ag
     let script = format!("#!/bin/sh\ntrap '' HUP INT QUIT TERM CHLD\nexec {program} \"$@\"\n");
     std::fs::write(&deaf, script).unwrap();
     std::fs::set_permissions(&deaf, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let supervised = agent_runner_api::process::start(&deaf, &stage.dir(), &stage.launch)
-        .await
-        .unwrap();
+    let supervised =
+        agent_runner_api::process::start(&deaf, &stage.dir(), &stage.launch, &stage.containment)
+            .await
+            .unwrap();
     until("it is ready", || stage.work("ready").exists()).await;
     supervised.stop(EndedBy::Stop).await.unwrap();
     let record = recorded(&supervised).await;

@@ -237,7 +237,7 @@ async fn a_supervisor_in_the_middle_of_starting_is_waited_for() {
     let dir = stage.dir();
     let begun = tokio::time::timeout(
         Duration::from_micros(1),
-        start(binary(), &dir, &stage.launch),
+        start(binary(), &dir, &stage.launch, &stage.containment),
     )
     .await;
     drop(begun);
@@ -250,7 +250,13 @@ async fn a_supervisor_in_the_middle_of_starting_is_waited_for() {
         }
         // The look was faster: it is sealed, and the agent never comes.
         Attachment::NeverStarted => {
-            let again = start(binary(), &dir.join("again"), &stage.launch).await;
+            let again = start(
+                binary(),
+                &dir.join("again"),
+                &stage.launch,
+                &stage.containment,
+            )
+            .await;
             fs::write(stage.work("go"), "").unwrap();
             assert_eq!(recorded(&again.unwrap()).await.exit, Exit::Code(4));
             assert!(!dir.join("started.json").exists());
@@ -310,7 +316,9 @@ async fn records_of_another_boot_are_lost_without_a_look_at_any_process() {
 async fn a_directory_with_a_path_longer_than_a_sockets_works_all_the_way() {
     let stage = Stage::of("touch ready\nwait-for never");
     let long = stage.dir().join("d".repeat(100)).join("e".repeat(100));
-    let supervised = start(binary(), &long, &stage.launch).await.unwrap();
+    let supervised = start(binary(), &long, &stage.launch, &stage.containment)
+        .await
+        .unwrap();
     until("it is ready", || stage.work("ready").exists()).await;
     let found = attach(&long).await.unwrap();
     assert!(matches!(&found, Attachment::Live(live) if live.dir() == long));
@@ -338,7 +346,7 @@ async fn twenty_agents_are_all_found_again_with_their_own_exit_codes() {
 async fn a_start_that_is_refused_leaves_no_process() {
     let mut stage = Stage::of("");
     stage.launch.argv = vec!["/no/such/program".to_owned()];
-    let outcome = start(binary(), &stage.dir(), &stage.launch).await;
+    let outcome = start(binary(), &stage.dir(), &stage.launch, &stage.containment).await;
     assert!(
         matches!(outcome, Err(StartError::Refused(_))),
         "{outcome:?}"

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agent_runner_api::process::{
-    Ended, ExitRecord, Launch, LaunchLimits, StopStep, Supervised, start, sweep_marked,
+    Containment, Ended, ExitRecord, Launch, LaunchLimits, StopStep, Supervised, start, sweep_marked,
 };
 use agent_runner_api::run::{AttemptId, RunId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -50,6 +50,8 @@ pub fn fake_agent() -> &'static Path {
 pub struct Stage {
     root: TempDir,
     pub launch: Launch,
+    /// Nothing but the supervisor, unless a test says otherwise.
+    pub containment: Arc<Containment>,
 }
 
 impl Drop for Stage {
@@ -78,7 +80,11 @@ impl Stage {
             limits: LaunchLimits::default(),
             stop: StopStep::defaults(),
         };
-        Stage { root, launch }
+        Stage {
+            root,
+            launch,
+            containment: Arc::new(Containment::nothing()),
+        }
     }
 
     /// The attempt's directory.
@@ -92,7 +98,8 @@ impl Stage {
     }
 
     pub async fn start(&self) -> Supervised {
-        start(binary(), &self.dir(), &self.launch).await.unwrap()
+        let started = start(binary(), &self.dir(), &self.launch, &self.containment).await;
+        started.unwrap()
     }
 
     /// Starts it and waits for its end.

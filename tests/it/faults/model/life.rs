@@ -289,6 +289,7 @@ impl Step {
                     boot_id: String::new(),
                     start_time: 1,
                 },
+                notices: Vec::new(),
             }),
             Step::FailToStart => next.record(&Event::StartFailed {
                 failure: Failure::new(FailureCode::SpawnFailed, ""),
@@ -360,6 +361,7 @@ fn ended(attempt: AttemptId, well: bool) -> Event {
             cost_usd: None,
             turns: None,
             output_to: 0,
+            notices: Vec::new(),
         },
     }
 }
