@@ -227,6 +227,10 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
             advice: "name another with --db",
         })?
         .ok_or_else(|| StartError::InUse(config.db.clone()))?;
+    // What a crash left half written was promised to nobody.
+    if let Err(error) = content.clear_aside().and_then(|()| files.clear_uploads()) {
+        tracing::warn!(%error, "half-written files of an earlier service stay");
+    }
     let whole = Store::open(&config.db).and_then(|store| store.verify().map(|()| store));
     let store = whole.map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),

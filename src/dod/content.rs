@@ -67,6 +67,17 @@ impl ContentStore {
         Ok(ContentStore { root })
     }
 
+    /// Deletes what a crash left half written. For a start: nobody may be writing.
+    ///
+    /// # Errors
+    /// Something cannot be deleted.
+    pub fn clear_aside(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join("aside"))? {
+            fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
     /// The store in this folder, to read from only: nothing is made.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {

@@ -41,6 +41,17 @@ impl Files {
         self.root.join("uploads")
     }
 
+    /// Deletes the uploads that a crash has cut. For a start: nobody may be sending.
+    ///
+    /// # Errors
+    /// Something cannot be deleted.
+    pub fn clear_uploads(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(self.uploads())? {
+            std::fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
     /// What git sees instead of the user's configuration.
     #[must_use]
     pub fn git_view(&self) -> PathBuf {
