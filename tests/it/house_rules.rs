@@ -366,6 +366,26 @@ fn the_time_of_day_and_the_environment_are_asked_for_in_one_place() {
     assert_eq!(environment, set(&homes));
 }
 
+/// A release is built without the tests' dependencies, so what only they ask for is not in it.
+#[test]
+fn only_the_tests_ask_for_failpoints() {
+    let manifest: toml::Table = text("Cargo.toml").parse().unwrap();
+    let features = manifest["features"].as_table().unwrap();
+    assert_eq!(
+        features.keys().collect::<Vec<_>>(),
+        ["failpoints"],
+        "no default"
+    );
+    assert_eq!(
+        manifest["dependencies"]["fail"]["optional"].as_bool(),
+        Some(true)
+    );
+    let own = &manifest["dev-dependencies"]["agent_runner_api"]["features"];
+    assert_eq!(own.as_array().unwrap()[0].as_str(), Some("failpoints"));
+    let asking = files_naming(&["fail::eval", "fail::FailScenario"]);
+    assert_eq!(asking, set(&["src/effect/armed.rs"]));
+}
+
 #[test]
 fn anyhow_is_glue_and_no_part_of_a_stage() {
     for file in files_naming(&["anyhow"]) {

@@ -1,4 +1,12 @@
-//! Every effect of the service, at every passage: the process ends there, or the effect fails, or it takes long.
+//! Every effect of the service, at every passage of it: the process ends there as by kill -9 (abort), or the effect
+//! fails (error), or it takes 300 ms (delay). `src/effect/mod.rs` has the effects.
+//!
+//! A story is played once undisturbed, and each passage of an effect is counted. Then it is played once for each
+//! passage and strike; a delay strikes at all passages of its effect. After an abort the service is started again, as
+//! whoever watches over it does; after an answer of 5xx, or none, the client asks again. Then everything must come to
+//! the same good end by itself, at which each thing that was answered is there and `check_world` finds nothing.
+//!
+//! `AGENT_RUNNER_ONLY='Error at refs.sync (2)'` plays the strikes whose names contain this.
 
 mod client;
 mod fault;
@@ -42,6 +50,22 @@ fn faults(story: Story, action: Action) -> Vec<Fault> {
     faults
 }
 
+#[expect(clippy::disallowed_methods, reason = "set from outside, for one test")]
+fn only() -> Option<String> {
+    std::env::var("AGENT_RUNNER_ONLY").ok()
+}
+
+/// Seen red, among others:
+/// - without the look at the queue after a failed step (`recover_one`): Create, error at `store.commit` (2): the run
+///   waits for ever;
+/// - without git's word after a failure of git (`landed_or_not`): Merge, error at `refs.sync` (2): the work is in the
+///   base, and the run has not merged;
+/// - without the second try in `merge::land`: Merge, error at `checkout.bring`: the owner's checkout lacks the merge;
+/// - without the `Merging` row of `take_up`: Merge, abort at `refs.sync` (2): the run is merging for ever;
+/// - with an attempt that cannot be looked for taken as ended: Attach, error at `attach.look`: the run has failed while
+///   its agent works;
+/// - without `clear_aside` and `clear_uploads`: Prove, abort at `payload.sync`: half a file stays for ever;
+/// - with `RestoreError::Create` as "gone": Abort, error at `place.register`: the client is told that the work is lost.
 #[rstest]
 fn a_story_ends_well_wherever_it_is_struck(
     #[values(
@@ -49,6 +73,7 @@ fn a_story_ends_well_wherever_it_is_struck(
         Story::Prove,
         Story::Merge,
         Story::Abort,
+        Story::Attach,
         Story::Message,
         Story::Expire,
         Story::NeverStarted,
@@ -58,9 +83,7 @@ fn a_story_ends_well_wherever_it_is_struck(
     #[values(Action::Abort, Action::Error, Action::Delay)] action: Action,
 ) {
     let mut faults = faults(story, action);
-    if let Ok(only) = std::env::var("ONLY") {
-        faults.retain(|f| f.to_string().contains(&only));
-    }
+    faults.retain(|fault| only().is_none_or(|only| fault.to_string().contains(&only)));
     let next = AtomicUsize::new(0);
     let broken = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -75,11 +98,12 @@ fn a_story_ends_well_wherever_it_is_struck(
             });
         }
     });
-    println!("{story:?}: {} × {action:?}", faults.len());
+    println!("{story:?}: {} strikes: {action:?}", faults.len());
     let broken = broken.into_inner().unwrap();
     assert!(broken.is_empty(), "{story:?}: {broken:#?}");
 }
 
+/// Seen red with an effect in the list that nothing passes. What is not passed here, no strike above has tried.
 #[test]
 fn every_effect_is_passed_by_some_story() {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

@@ -64,6 +64,15 @@ impl<'a> Patient<'a> {
         });
     }
 
+    /// The same for what is left for the next start, if it fails.
+    pub fn until_gone_at_last(&self, is_gone: impl Fn() -> bool) {
+        if self.is(Action::Error) {
+            until("it is gone, or was struck", || is_gone() || self.struck());
+            self.server.restart();
+        }
+        self.until_gone(is_gone);
+    }
+
     /// Nobody answers: it has died, and whoever watches over it starts it again.
     fn revive(&self) {
         until("it has ended, or else it would have answered", || {
@@ -169,6 +178,12 @@ impl<'a> Patient<'a> {
 
     /// The run, once it has finished; an attempt that the strike has made fail is retried, as a person would.
     pub fn finished(&self, id: &str) -> Value {
+        let retry = || drop(self.insist(&format!("/api/runs/{id}/retry"), &json!({})));
+        self.finished_after(id, retry)
+    }
+
+    /// The same, with what is asked for where an attempt has failed.
+    pub fn finished_after(&self, id: &str, again: impl Fn()) -> Value {
         let run = self.at_rest(id);
         if run["status"] == "finished" {
             return run;
@@ -180,7 +195,7 @@ impl<'a> Patient<'a> {
         let may_fail = self.fault.is_some_and(|fault| fault.may_fail_as(code));
         assert!(may_fail, "{detail:#}");
         assert!(self.struck(), "{detail:#}");
-        self.insist(&format!("{path}/retry"), &json!({}));
+        again();
         let run = self.at_rest(id);
         assert_eq!(run["status"], "finished", "{run:#}");
         run

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::client::Patient;
 use super::fault::{Fault, passages, trace};
 use crate::support::held::Held;
-use crate::support::server::{Server, Setup};
+use crate::support::server::{Server, Setup, request};
+use crate::support::wait::until;
 
 /// Which story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum Story {
     Merge,
     /// A run at work is found again, aborted and restored.
     Abort,
+    /// A run at work is found again, and its agent ends.
+    Attach,
     /// The agent is told something more.
     Message,
     /// What was preserved is past its time.
@@ -33,11 +37,12 @@ pub enum Story {
 }
 
 impl Story {
-    pub const ALL: [Story; 8] = [
+    pub const ALL: [Story; 9] = [
         Story::Create,
         Story::Prove,
         Story::Merge,
         Story::Abort,
+        Story::Attach,
         Story::Message,
         Story::Expire,
         Story::NeverStarted,
@@ -45,6 +50,8 @@ impl Story {
     ];
 }
 
+/// Where the service keeps what it deletes.
+const TRASH: &str = "worktrees/.trash";
 /// Commits one file and leaves another; done again it changes nothing.
 const WORK: &str = "write work.txt done\ngit add -A\ngit commit -q -m work\nwrite left.txt left";
 
@@ -68,6 +75,9 @@ pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     }
     patient.heal();
     server.check_world();
+    for folder in ["state/uploads", "state/evidence/aside"] {
+        assert!(is_empty(&server.at(folder)), "{folder}");
+    }
     passed
 }
 
@@ -93,7 +103,7 @@ impl Scene {
             Story::NeverStarted => {
                 let die = "supervisor.spawn=1*return(abort)";
                 let server = setup.variable("FAILPOINTS", die).start();
-                let body = crate::support::server::request(&script(&server), &json!({}));
+                let body = request(&script(&server), &json!({}));
                 let headers = [
                     ("content-type", "application/json"),
                     ("idempotency-key", "mine"),
@@ -119,7 +129,7 @@ impl Scene {
             server.mark_path("go")
         );
         let run = match story {
-            Story::Abort | Story::Lost => {
+            Story::Abort | Story::Attach | Story::Lost => {
                 let run = server.run(&waiting);
                 server.wait_for_mark("works");
                 run
@@ -127,6 +137,7 @@ impl Scene {
             Story::Expire => {
                 let run = server.finished(&script(&server));
                 run.abort().expect(200);
+                until("the trash is empty", || is_empty(&server.at(TRASH)));
                 run
             }
             _ => server.finished(&script(&server)),
@@ -157,9 +168,11 @@ impl Scene {
         });
         let path = |rest: &str| format!("/api/runs/{id}{rest}");
         match story {
-            Story::Create | Story::NeverStarted => {
+            Story::Create => {
                 patient.finished(&id);
             }
+            // From the start of the agent on it is as any other.
+            Story::NeverStarted => {}
             Story::Prove => {
                 let page = patient.show(&id, "page", ("page.png", b"a picture"));
                 patient.validate(&id, &page);
@@ -168,8 +181,8 @@ impl Scene {
             }
             Story::Merge => {
                 patient.insist(&path("/merge"), &json!({}));
-                let trash = server.at("worktrees/.trash");
-                patient.until_gone(|| trash.read_dir().unwrap().next().is_none());
+                patient.until_gone(|| self.is_place_gone(patient, &id));
+                patient.until_gone_at_last(|| is_empty(&server.at(TRASH)));
             }
             Story::Abort => {
                 let aborted = patient.insist(&path("/abort"), &json!({}));
@@ -180,14 +193,21 @@ impl Scene {
                 let left = format!("{}/left.txt", worktree.as_str().unwrap());
                 assert_eq!(fs::read_to_string(left).unwrap(), "left\n");
             }
+            Story::Attach => {
+                server.mark("go");
+                patient.finished(&id);
+            }
             Story::Message => {
-                patient.message(&id, "append more.txt more");
-                let run = patient.finished(&id);
+                let text = "write more.txt more";
+                patient.message(&id, text);
+                // The message is a new one then, and says the same.
+                let again = || patient.message(&id, &format!("{text}\nprint again"));
+                let run = patient.finished_after(&id, again);
                 assert_eq!(run["status"], "finished");
             }
             Story::Expire => {
                 let kept = format!("refs/agent_runner/preserved/{id}");
-                patient.until_gone(|| server.repo.commit_of(&kept).is_none());
+                patient.until_gone_at_last(|| server.repo.commit_of(&kept).is_none());
             }
             Story::Lost => {
                 let run = patient.at_rest(&id);
@@ -202,6 +222,9 @@ impl Scene {
     fn end_well(&self, story: Story, patient: &Patient<'_>, id: &str) {
         let server = patient.server;
         let path = |rest: &str| format!("/api/runs/{id}{rest}");
+        if story == Story::NeverStarted {
+            patient.finished(id);
+        }
         if matches!(story, Story::Abort | Story::Lost) {
             server.mark("go");
             patient.insist(&path("/retry"), &json!({}));
@@ -235,15 +258,21 @@ impl Scene {
         let all = patient.get("/api/runs")["runs"].clone();
         assert_eq!(all.as_array().unwrap().len(), 1);
         self.assert_worked(story, server, &run);
-        let worktree = run["worktree_path"].as_str().unwrap().to_owned();
-        let branch = run["branch"].as_str().unwrap().to_owned();
-        patient.until_gone(|| !fs::exists(&worktree).unwrap() && !server.repo.has_branch(&branch));
+        patient.until_gone(|| self.is_place_gone(patient, id));
         let kept = patient.get(&path("/evidence"))["evidence"].clone();
         for evidence in kept.as_array().unwrap() {
             let payload = format!("/evidence/{}/payload", evidence["id"].as_str().unwrap());
             let answer = patient.ask("GET", &path(&payload), &[], b"");
             assert_eq!(answer.status, 200, "{answer:?}");
         }
+    }
+
+    /// Whether neither worktree nor branch is left.
+    fn is_place_gone(&self, patient: &Patient<'_>, id: &str) -> bool {
+        let run = patient.get(&format!("/api/runs/{id}"));
+        let worktree = run["worktree_path"].as_str().unwrap();
+        let branch = run["branch"].as_str().unwrap();
+        !fs::exists(worktree).unwrap() && !patient.server.repo.has_branch(branch)
     }
 
     /// The agent worked once, but for the attempts that were asked for again.
@@ -257,6 +286,10 @@ impl Scene {
             "{times} times in {story:?}: {run:#}"
         );
     }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    folder.read_dir().is_ok_and(|mut all| all.next().is_none())
 }
 
 fn script(setup: &Setup) -> String {
