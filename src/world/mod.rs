@@ -11,7 +11,7 @@
 //! I8  every payload is there, byte for byte                 payloads
 //! I9  an exit is the agent's own or unknown                 attempts
 //! I10 the numbers of events only grow, without a gap        journal; bytes of output: attempts
-//! I11 no answer is a failure of the service, none panicked  service
+//! I11 no answer is a failure of the service, none panicked  inside
 //! I12 the chain of the journal is whole                     journal
 //! I13 work that was preserved is there                      places
 //! ```
@@ -32,13 +32,13 @@
 
 mod attempts;
 mod finding;
+mod inside;
 mod journal;
 mod landings;
 mod mend;
 mod payloads;
 mod places;
 mod processes;
-mod service;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -150,7 +150,7 @@ async fn look(context: &Context, depth: Depth, of_payloads: Depth) -> Result<Wor
     findings.extend(processes::check(&context.files, &processes, &audit)?);
     findings.extend(processes::check_cgroups(&cgroups, &audit));
     findings.extend(landings::check(context, &audit.runs).await?);
-    findings.extend(service::check(&context.failures));
+    findings.extend(inside::check(&context.failures));
     let (events, events_of) = audit.looked_at;
     Ok(World {
         findings,

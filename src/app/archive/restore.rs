@@ -175,8 +175,12 @@ fn name_beside(path: &Path) -> PathBuf {
 
 /// Removes the second names that an interrupted restore has given to the database that is still in its place.
 fn forget_second_names(db: &Path) -> Result<(), ArchiveError> {
-    let (Ok(meta), Some(name), Some(folder)) = (db.metadata(), db.file_name(), db.parent()) else {
+    let (Ok(meta), Some(name)) = (db.metadata(), db.file_name()) else {
         return Ok(());
+    };
+    let folder = match db.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     };
     let beside = format!("{}.before-", name.to_string_lossy());
     for entry in fs::read_dir(folder)

@@ -75,7 +75,7 @@ pub struct FindingView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub code: Option<String>,
-    /// The number of what must always hold and does not, `I1` to `I14`.
+    /// The number of what must always hold and does not, `I1` to `I13`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub invariant: Option<String>,

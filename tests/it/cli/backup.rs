@@ -129,6 +129,9 @@ fn a_backup_made_while_runs_work_and_merge_brings_back_what_was_there() {
     assert_eq!(proven.output(), output);
     // It merged after the backup; what is asked again finds it so.
     assert_eq!(back[&merged.id]["status"], "finished");
+    server.leave_wrong(
+        "what merged after the backup has no worktree, and its run is not merged here",
+    );
     // Its supervisor's records are not in a backup.
     let ended = working.detail();
     assert_eq!(ended["failure"]["code"], "unknown", "{ended:#}");
@@ -335,6 +338,7 @@ fn a_payload_that_is_lost_is_told_and_the_rest_is_in_the_backup() {
     let kept = server.at("state/evidence").join(&sha256[..2]).join(sha256);
     assert_eq!(fs::read(&kept).unwrap(), server.get(&payload).bytes);
     fs::write(&kept, "something else").unwrap();
+    server.leave_wrong("the payload is lost");
     let (_, file) = archive(&server, "backup.tar");
     let ended = ask(&server, None, &["backup", &file]);
     assert_eq!(ended.code, 1, "{ended:?}");

@@ -184,7 +184,7 @@ fn what_cannot_be_read_is_refused_by_name_and_other_runs_go_on() {
         run.post("/abort", &body),
         run.post("/restore", &body),
         run.post("/retry", &body),
-        run.post("/message", &json!({"text": "go on"})),
+        run.post("/messages", &json!({"text": "go on"})),
         run.post(
             "/evidence",
             &json!({"item_key": "review", "kind": "text", "payload_text": "x"}),

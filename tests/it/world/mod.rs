@@ -2,12 +2,12 @@
 //! be mended is.
 
 mod attempts;
+mod inside;
 mod journal;
 mod landings;
 mod payloads;
 mod places;
 mod processes;
-mod service;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
