@@ -1,6 +1,6 @@
 //! A repository in a temporary folder, and git as its owner uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
@@ -53,7 +53,13 @@ impl Repo {
     #[track_caller]
     pub fn assert_yours_is_untouched(&self) {
         let yours = self.yours.lock().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(super::yours::yours(&self.root), *yours, "the user's own");
+        let now = super::yours::yours(&self.root);
+        let names: BTreeSet<&String> = yours.keys().chain(now.keys()).collect();
+        let changed = names
+            .into_iter()
+            .filter(|name| yours.get(*name) != now.get(*name));
+        let changed: Vec<_> = changed.collect();
+        assert!(changed.is_empty(), "not as its owner left it: {changed:?}");
     }
 
     /// Writes a file of the checkout.

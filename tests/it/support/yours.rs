@@ -1,7 +1,7 @@
 //! What is the user's own in a repository, and what of it the service may never change (I14).
 //!
 //! Compared are: what the checkout has checked out, `config`, `hooks/`, `info/`, `description`, the branches and tags
-//! that are neither a base (`refs/heads/master`) nor ours, and every registered worktree that is not ours with its HEAD.
+//! that are neither a base (`master` or `release` in the tests) nor ours, and every registered worktree that is not ours with its HEAD.
 //! Not compared are the index and the files of a checkout of the base: those are brought along at a merge, and have
 //! tests of their own.
 
@@ -29,7 +29,8 @@ pub fn yours(root: &Path) -> BTreeMap<String, String> {
     for line in refs.lines() {
         let (name, commit) = line.split_once(' ').unwrap();
         let ours = ["refs/heads/auto/", "refs/agent_runner/"];
-        if name != "refs/heads/master" && !ours.iter().any(|below| name.starts_with(below)) {
+        let bases = ["refs/heads/master", "refs/heads/release"];
+        if !bases.contains(&name) && !ours.iter().any(|below| name.starts_with(below)) {
             all.insert(name.to_owned(), commit.to_owned());
         }
     }
