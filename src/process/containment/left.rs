@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::cgroup::{Cgroup, populated};
 use super::{Containment, Way};
@@ -57,7 +57,7 @@ fn listed(folder: &Path) -> io::Result<Vec<LeftCgroup>> {
 }
 
 /// `agent_runner-<run>-<attempt>`, with or without `.scope`.
-fn run_of(path: &PathBuf) -> Option<RunId> {
+fn run_of(path: &Path) -> Option<RunId> {
     let name = path.file_name()?.to_str()?.strip_prefix("agent_runner-")?;
     let name = name.strip_suffix(".scope").unwrap_or(name);
     let (run, attempt) = name.rsplit_once('-')?;
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn the_run_of_a_cgroup_is_in_its_name() {
         let id = "0199c0de-0000-7000-8000-000000000001";
-        let run = |name: String| run_of(&PathBuf::from("/x").join(name)).map(|id| id.to_string());
+        let run = |name: String| run_of(&Path::new("/x").join(name)).map(|id| id.to_string());
         for name in [
             format!("agent_runner-{id}-1"),
             format!("agent_runner-{id}-12.scope"),

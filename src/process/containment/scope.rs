@@ -43,6 +43,9 @@ pub(super) enum NoScope {
     /// The job of the scope did not come to its good end.
     #[error("systemd's job for the scope ended with `{0}`")]
     Job(String),
+    /// The connection ended before the job did.
+    #[error("the bus is gone")]
+    BusGone,
     /// The scope has no cgroup that can be found.
     #[error("the scope's cgroup: {0}")]
     Cgroup(String),
@@ -108,17 +111,25 @@ impl Scopes {
         limits: &LaunchLimits,
         pid: u32,
     ) -> Result<Cgroup, NoScope> {
-        let connection = self.connection().await?;
-        let asked = within(
-            SCOPE_BUDGET,
-            start(&connection, name, properties(description, limits, pid)),
-        );
-        if let Err(error) = asked.await {
-            *self.link.lock().await = Link::Down {
-                until: Instant::now() + PAUSE,
-                why: error.to_string(),
-            };
-            return Err(error);
+        let asked = async || {
+            let connection = self.connection().await?;
+            let properties = properties(description, limits, pid);
+            within(SCOPE_BUDGET, start(&connection, name, properties)).await
+        };
+        let mut answer = asked().await;
+        if matches!(answer, Err(NoScope::Refused(_) | NoScope::BusGone)) {
+            // The bus or systemd may have been started anew since the last scope: on a new connection, once.
+            self.hang_up(Instant::now(), "the connection broke").await;
+            answer = asked().await;
+        }
+        match answer {
+            Ok(()) => {}
+            Err(paused @ NoScope::Paused(_)) => return Err(paused),
+            Err(error) => {
+                self.hang_up(Instant::now() + PAUSE, &error.to_string())
+                    .await;
+                return Err(error);
+            }
         }
         let folder = hierarchy::folder_of(pid).map_err(NoScope::Cgroup)?;
         if !folder.ends_with(name) {
@@ -126,6 +137,11 @@ impl Scopes {
             return Err(NoScope::Cgroup(found));
         }
         Cgroup::of(&folder).map_err(|e| NoScope::Cgroup(format!("{}: {e}", folder.display())))
+    }
+
+    async fn hang_up(&self, until: Instant, why: &str) {
+        let why = why.to_owned();
+        *self.link.lock().await = Link::Down { until, why };
     }
 
     /// The connection that there is, or a new one once the pause after a failure is over.
@@ -138,19 +154,9 @@ impl Scopes {
             }
             Link::Down { .. } => {}
         }
-        match within(SCOPE_BUDGET, async { Ok(connect(&self.bus).await?) }).await {
-            Ok(connection) => {
-                *link = Link::Up(connection.clone());
-                Ok(connection)
-            }
-            Err(error) => {
-                *link = Link::Down {
-                    until: Instant::now() + PAUSE,
-                    why: error.to_string(),
-                };
-                Err(error)
-            }
-        }
+        let connection = within(SCOPE_BUDGET, async { Ok(connect(&self.bus).await?) }).await?;
+        *link = Link::Up(connection.clone());
+        Ok(connection)
     }
 }
 
@@ -246,7 +252,7 @@ async fn start(
             };
         }
     }
-    Err(NoScope::Job("the bus is gone".to_owned()))
+    Err(NoScope::BusGone)
 }
 
 /// `OOMPolicy` is not among them: with `Delegate` it is `continue`, and systemd before 253 does not know it for scopes.

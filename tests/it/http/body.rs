@@ -145,7 +145,7 @@ fn what_is_wrong_in_good_json_is_named_by_its_pointer() {
     {"mode":"auto","limits":{"timeout_s":-1}}
       /limits/timeout_s: invalid value: integer `-1`, expected u64
     {"mode":"auto","limits":{"timeout":1}}
-      /limits/timeout: unknown field `timeout`, expected one of `timeout_s`, `idle_timeout_s`, `max_cost_usd`, `max_turns`, `max_output_bytes`
+      /limits/timeout: unknown field `timeout`, expected one of `timeout_s`, `idle_timeout_s`, `max_cost_usd`, `max_turns`, `max_output_bytes`, `max_memory_bytes`, `max_tasks`, `cpu_weight`
     {"mode":"auto","agent":"gpt"}
       /agent: unknown variant `gpt`, expected one of `claude`, `command`, `stub`
     {"mode":"auto","dod":[{"key":"a"},{"title":"b"}]}

@@ -7,4 +7,5 @@ mod life;
 mod limits;
 mod output;
 mod recovery;
+mod scopes;
 mod stage;

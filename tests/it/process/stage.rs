@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agent_runner_api::process::{
-    Containment, Ended, ExitRecord, Launch, LaunchLimits, StopStep, Supervised, start, sweep_marked,
+    Containment, Ended, ExitRecord, Launch, LaunchLimits, StopStep, Supervised, end_cgroup, start,
+    sweep_marked,
 };
 use agent_runner_api::run::{AttemptId, RunId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -57,6 +58,10 @@ pub struct Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         sweep_marked(self.launch.run);
+        let cgroups = self.containment.cgroups().unwrap_or_default();
+        for left in cgroups.iter().filter(|left| left.run == self.launch.run) {
+            end_cgroup(&left.cgroup).ok();
+        }
     }
 }
 

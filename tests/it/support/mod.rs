@@ -10,5 +10,6 @@ pub mod mount;
 pub mod repo;
 pub mod run;
 pub mod server;
+pub mod user_systemd;
 pub mod wait;
 pub mod yours;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, RwLock};
 
-use agent_runner_api::process::{Started, sweep_marked};
+use agent_runner_api::process::{Started, end_cgroup, sweep_marked};
 use agent_runner_api::run::RunId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -212,6 +212,16 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child().id()
+    }
+
+    /// Waits for its end, which somebody else brings about.
+    pub fn wait_until_gone(&self) {
+        self.child().wait().unwrap();
+    }
+
     /// Asks it to end (SIGTERM), and waits until it has.
     pub fn terminate(&self) -> ExitStatus {
         let mut child = self.child();
@@ -406,6 +416,7 @@ impl Drop for Server {
         child.kill().ok();
         child.wait().ok();
         end_agents(&self.setup.at("state/runs"));
+        remove_cgroups(&self.setup.at("state/runs"));
         if let Some(wrong) = wrong {
             eprintln!("--- the server's log ---\n{}", self.setup.log());
             std::panic::resume_unwind(wrong);
@@ -428,12 +439,25 @@ fn is_supervised(attempt: &Path) -> bool {
     started.is_some_and(|started| started.supervisor.alive().unwrap_or(true))
 }
 
+fn folders(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(path).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+/// Takes away the cgroups of attempts that no server will take away.
+fn remove_cgroups(runs: &Path) {
+    let attempts = folders(runs).flat_map(|run| folders(&run.join("attempts")));
+    for attempt in attempts {
+        let started = fs::read(attempt.join("started.json")).ok();
+        let started = started.and_then(|bytes| serde_json::from_slice::<Started>(&bytes).ok());
+        if let Some(cgroup) = started.and_then(|started| started.cgroup) {
+            end_cgroup(&cgroup).ok();
+        }
+    }
+}
+
 /// Ends what the runs have started and waits for their supervisors, which write a last word into these folders.
 fn end_agents(runs: &Path) {
-    let folders = |path: &Path| {
-        let entries = fs::read_dir(path).into_iter().flatten();
-        entries.filter_map(|entry| Some(entry.ok()?.path()))
-    };
     for run in folders(runs) {
         let at_work: Vec<_> = folders(&run.join("attempts"))
             .filter(|dir| is_supervised(dir) && !dir.join("exit.json").exists())

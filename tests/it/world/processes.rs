@@ -1,6 +1,7 @@
 //! The processes of runs.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use agent_runner_api::process::RUN_MARKER;
@@ -8,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{assert_found_and_left, assert_found_and_mended, found, started};
+use crate::support::server::Server;
 use crate::support::wait::until;
 
 /// A process that says it belongs to a run; it lives as long as its standard input.
@@ -94,5 +96,72 @@ fn a_running_run_whose_agent_is_gone_is_told_until_its_end_is_recorded() {
     assert_found_and_left(&server, "process_missing", &at);
     kill_process(pid("supervisor"), Signal::CONT).unwrap();
     run.wait_for("failed");
+    server.check_world();
+}
+
+/// The folder of all attempts' cgroups, if this machine lets the server have any; and that of this attempt.
+fn cgroups(server: &Server, run: &str) -> Option<(PathBuf, PathBuf)> {
+    let started = fs::read(server.attempt(run, 1).join("started.json")).unwrap();
+    let started: Value = serde_json::from_slice(&started).unwrap();
+    let Some(path) = started["cgroup"]["path"].as_str() else {
+        eprintln!("skipped: a test of cgroups that are left: no cgroup may be made here");
+        return None;
+    };
+    let path = PathBuf::from(path);
+    Some((path.parent().unwrap().to_owned(), path))
+}
+
+/// Red without `check_cgroups`.
+#[test]
+fn a_cgroup_of_a_run_that_has_ended_is_ended_and_removed() {
+    let server = started();
+    let run = server.finished("print done");
+    let Some((_, cgroup)) = cgroups(&server, &run.id) else {
+        return;
+    };
+    server.check_world();
+    fs::create_dir(&cgroup).unwrap();
+    let mut left = marked("not a run");
+    fs::write(cgroup.join("cgroup.procs"), left.id().to_string()).unwrap();
+    // Waiting would close it, and end the process kindly.
+    let _open = left.stdin.take();
+    assert_found_and_mended(&server, "cgroup_left", cgroup.to_str().unwrap());
+    assert!(!left.wait().unwrap().success());
+    assert!(!cgroup.exists());
+}
+
+#[test]
+fn cgroups_of_runs_at_work_and_of_other_services_are_let_alone() {
+    let server = started();
+    let run = server.run("sleep 1000");
+    let Some((all, at_work)) = cgroups(&server, &run.id) else {
+        return;
+    };
+    let foreign = all.join("agent_runner-01934e2a-0000-7000-8000-0123456789ab-1");
+    fs::create_dir(&foreign).unwrap();
+    server.check_world();
+    super::fix(&server, false);
+    assert!(at_work.exists() && foreign.exists());
+    fs::remove_dir(&foreign).unwrap();
+    run.abort().expect(200);
+    assert!(!at_work.exists());
+}
+
+/// Both killed, and the machine's other work goes on: the next server takes away what nobody else could.
+#[test]
+fn a_start_takes_away_the_cgroups_of_what_ended_meanwhile() {
+    let server = started();
+    let run = server.run("wait-for go\nexit 3");
+    let Some((_, cgroup)) = cgroups(&server, &run.id) else {
+        return;
+    };
+    server.kill();
+    fs::write(run.worktree.join("go"), "").unwrap();
+    let exit = server.attempt(&run.id, 1).join("exit.json");
+    until("its supervisor has seen it", || exit.exists());
+    assert!(cgroup.exists());
+    server.start_again();
+    run.wait_for("failed");
+    until("it is taken away", || !cgroup.exists());
     server.check_world();
 }
