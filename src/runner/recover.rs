@@ -203,8 +203,7 @@ fn lost(why: &str) -> Ended {
 impl Driver {
     /// Queues the attempt again whose agent never came to be, and starts it.
     pub(super) async fn start_again(&mut self, slot: Slot) -> anyhow::Result<()> {
-        let id = self.id;
-        tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
+        self.sweep().await?;
         let run = self.run()?;
         let Some(attempt) = run.attempt() else {
             anyhow::bail!("the run is preparing without an attempt");

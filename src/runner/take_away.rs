@@ -72,6 +72,18 @@ impl Driver {
         Ok(run)
     }
 
+    /// Ends all that is left of the run, in its cgroups and by its marker; how many the marker found.
+    pub(super) async fn sweep(&self) -> anyhow::Result<usize> {
+        let (id, context) = (self.id, self.context().clone());
+        let swept = tokio::task::spawn_blocking(move || {
+            if let Err(error) = context.containment.end(id) {
+                tracing::warn!(run = %id, %error, "a cgroup of the run stays");
+            }
+            process::sweep_marked(id)
+        });
+        Ok(swept.await?)
+    }
+
     /// Ends the agent and whatever it started, however that got away.
     async fn end_agent(&mut self) -> anyhow::Result<Option<super::slots::Slot>> {
         let mut slot = None;
@@ -91,7 +103,7 @@ impl Driver {
             slot = self.conclude(ended).await?;
         }
         let id = self.id;
-        let swept = tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
+        let swept = self.sweep().await?;
         if swept > 0 {
             tracing::warn!(run = %id, swept, "processes of an aborted run had got away and were killed");
         }

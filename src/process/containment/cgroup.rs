@@ -23,6 +23,8 @@ use crate::run::Strain;
 const AGENT: &str = "agent";
 /// How long the killed may take to be gone. Milliseconds are usual; one stuck in the kernel takes longer.
 const BUDGET: Duration = Duration::from_secs(2);
+/// How long somebody who has ended may still be on the way out of its cgroup.
+const LEAVING: Duration = Duration::from_millis(100);
 /// Between two looks at whether a cgroup is empty.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -203,9 +205,15 @@ fn remove_below(folder: &Path) -> io::Result<()> {
     for below in folders(folder) {
         remove_below(&below)?;
     }
-    match fs::remove_dir(folder) {
-        Err(e) if !gone(&e) => Err(e),
-        _ => Ok(()),
+    let until = Instant::now() + LEAVING;
+    loop {
+        match fs::remove_dir(folder) {
+            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < until => {
+                thread::sleep(LOOK_AGAIN);
+            }
+            Err(e) if !gone(&e) => return Err(e),
+            _ => return Ok(()),
+        }
     }
 }
 

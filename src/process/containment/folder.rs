@@ -65,9 +65,9 @@ impl Folder {
     }
 }
 
-/// Which of the three the cgroups below this one have.
-pub(super) fn controllers(folder: &Path) -> Vec<&'static str> {
-    let text = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+/// Which of the three this file of a cgroup names.
+pub(super) fn controllers(file: &Path) -> Vec<&'static str> {
+    let text = fs::read_to_string(file).unwrap_or_default();
     let had = |name: &&str| text.split_whitespace().any(|word| word == *name);
     CONTROLLERS.into_iter().filter(had).collect()
 }

@@ -31,6 +31,17 @@ impl Containment {
             Way::Nothing => Ok(Vec::new()),
         }
     }
+
+    /// Ends all cgroups of a run, with what is in them. For when its records do not tell them: a service that died in
+    /// the middle of a start has left one.
+    ///
+    /// # Errors
+    /// They cannot be listed, or the kernel refuses.
+    pub fn end(&self, run: RunId) -> io::Result<()> {
+        let all = self.cgroups()?;
+        let mut ours = all.iter().filter(|left| left.run == run);
+        ours.try_for_each(|left| end_cgroup(&left.cgroup))
+    }
 }
 
 fn listed(folder: &Path) -> io::Result<Vec<LeftCgroup>> {

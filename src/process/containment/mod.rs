@@ -152,12 +152,12 @@ impl Containment {
 
     /// The limits that can be held, by the names of their controllers: `memory`, `pids`, `cpu`.
     ///
-    /// Those of scopes are known once there is one: before, what systemd may hand down is told.
+    /// Of scopes it is what systemd may hand down; whether it does is asked of each scope.
     #[must_use]
     pub fn controllers(&self) -> Vec<&'static str> {
         match &self.way {
-            Way::Systemd(scopes) => controllers(&scopes.root()),
-            Way::Cgroup(folder) => controllers(&folder.path),
+            Way::Systemd(scopes) => controllers(&scopes.root.join("cgroup.controllers")),
+            Way::Cgroup(folder) => controllers(&folder.path.join("cgroup.subtree_control")),
             Way::Nothing => Vec::new(),
         }
     }

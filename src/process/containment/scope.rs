@@ -62,7 +62,7 @@ pub(super) struct Scopes {
     /// What systemd calls its version.
     pub(super) version: String,
     /// The folder of the cgroup that systemd has for the user.
-    root: PathBuf,
+    pub(super) root: PathBuf,
     link: Mutex<Link>,
 }
 
@@ -91,11 +91,6 @@ impl Scopes {
             root,
             link: Mutex::new(Link::Up(connection)),
         })
-    }
-
-    /// The folder of the cgroup that systemd has for the user.
-    pub(super) fn root(&self) -> PathBuf {
-        self.root.clone()
     }
 
     /// The folder of the cgroups of all our scopes; there is none before the first.

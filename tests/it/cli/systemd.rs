@@ -37,6 +37,31 @@ fn without_a_user_systemd_the_unit_is_written_and_a_person_told_what_to_do() {
     insta::assert_snapshot!(text);
 }
 
+/// What systemd itself has to say of the unit: nothing.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "systemd's own check")]
+fn systemd_finds_nothing_wrong_with_the_unit() {
+    let analyze = "/usr/bin/systemd-analyze";
+    if !std::path::Path::new(analyze).exists() {
+        eprintln!("skipped: systemd_finds_nothing_wrong_with_the_unit: there is no {analyze}");
+        return;
+    }
+    let program = Program::new();
+    let ended = program.run(&["service", "install"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let said = std::process::Command::new(analyze)
+        .args(["--user", "verify"])
+        .arg(program.home().join(UNIT))
+        .env_clear()
+        .env("HOME", program.home())
+        .env("XDG_RUNTIME_DIR", program.home())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(said.status.success(), "{text}");
+    assert!(!text.contains("agent_runner_api"), "{text}");
+}
+
 #[test]
 fn with_a_user_systemd_the_unit_is_loaded_and_started_and_removed_again() {
     let runtime = tempfile::TempDir::new().unwrap();
