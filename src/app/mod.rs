@@ -30,7 +30,7 @@ pub use crate::shape::{request, view};
 pub use create::Created;
 pub use proof::PayloadFile;
 pub use refused::{FieldProblem, Refused};
-pub use serve::{StartError, serve};
+pub use serve::{StartError, serve, serve_with};
 
 use crate::git;
 use crate::run::{Run, RunId, Status};

@@ -26,7 +26,7 @@ use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::room::Room;
 use crate::runner::{Context, Lanes, Runner};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, migrate};
 
 /// Why the service does not start: a sentence for a person, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -99,18 +99,34 @@ pub enum StartError {
 /// # Errors
 /// As [`StartError`] says.
 pub fn serve(config: Config, surroundings: &Surroundings) -> Result<(), StartError> {
+    serve_with(config, surroundings, migrate::STEPS)
+}
+
+/// The same with a database that takes these steps: those of this program and others behind them, as one that is newer has.
+///
+/// # Errors
+/// As [`StartError`] says.
+pub fn serve_with(
+    config: Config,
+    surroundings: &Surroundings,
+    steps: &[&str],
+) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(anyhow::Error::new)?;
-    let ended = runtime.block_on(serve_until_told(config, surroundings));
+    let ended = runtime.block_on(serve_until_told(config, surroundings, steps));
     // What is still at work (a wait for an agent, the deletion of trash) goes on at the next start.
     runtime.shutdown_timeout(Duration::from_millis(200));
     // Only now may another server begin.
     ended.map(drop)
 }
 
-async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone, StartError> {
+async fn serve_until_told(
+    config: Config,
+    around: &Surroundings,
+    steps: &[&str],
+) -> Result<Alone, StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(anyhow::Error::new)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(anyhow::Error::new)?;
     // Were it ignored, as it may be inherited, nobody could wait for a child (wait(2)).
@@ -118,7 +134,7 @@ async fn serve_until_told(config: Config, around: &Surroundings) -> Result<Alone
     let address = SocketAddr::new(config.bind, config.port);
     let origins = config.allowed_origins.clone();
     let max_running = config.max_running;
-    let (context, alone) = open(config, around).await?;
+    let (context, alone) = open(config, around, steps).await?;
     let context = Arc::new(context);
     context.failures.note_panics();
     let listener = TcpListener::bind(address)
@@ -195,7 +211,11 @@ async fn feed_watchdog(context: Arc<Context>) {
 }
 
 /// Opens everything that the service works with.
-async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alone), StartError> {
+async fn open(
+    mut config: Config,
+    around: &Surroundings,
+    steps: &[&str],
+) -> Result<(Context, Alone), StartError> {
     let path = around.variable("PATH").unwrap_or_default();
     let program = git::Program::find(path.as_ref()).await?;
     let files = Files::below(config.state_root.clone());
@@ -231,7 +251,8 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
     if let Err(error) = content.clear_aside().and_then(|()| files.clear_uploads()) {
         tracing::warn!(%error, "half-written files of an earlier service stay");
     }
-    let whole = Store::open(&config.db).and_then(|store| store.verify().map(|()| store));
+    let whole =
+        Store::open_with(&config.db, steps).and_then(|store| store.verify().map(|()| store));
     let store = whole.map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
         StoreError::Damaged(why) => StartError::Damaged {
@@ -249,7 +270,8 @@ async fn open(mut config: Config, around: &Surroundings) -> Result<(Context, Alo
     })?;
     let containment = containment(&config, around).await?;
     let claude = find_claude(&config.claude, path);
-    let binary = std::env::current_exe().map_err(anyhow::Error::new)?;
+    // Not its path: a newer program may be there by now, whose records this one could not read.
+    let binary = PathBuf::from("/proc/self/exe");
     let room = Room::of(&config, repository.common_dir());
     let context = Context {
         room,

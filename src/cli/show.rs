@@ -109,6 +109,11 @@ fn facts(run: &Value) -> Vec<String> {
             styled(style_of(&status), escape_line(&status))
         ),
     ];
+    let silent = words(run, "supervisor_silent");
+    if !silent.is_empty() {
+        let told = format!("not heard of ({silent}); the agent goes on");
+        lines.push(format!("{:<12} {}", "supervisor", escape_line(&told)));
+    }
     let failure = &run["failure"];
     if failure.is_object() {
         let told = format!("{}: {}", words(failure, "code"), words(failure, "detail"));

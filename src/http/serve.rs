@@ -31,8 +31,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that takes no byte of what is sent to it for so long is let go; milliseconds for the kernel.
 const STUCK_READER_MS: u32 = 30_000;
 
-/// How long answers and streams have to end once the service stops.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long answers and streams have to end once the service stops, which is to be over after two seconds.
+const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// The most connections, whatever the limit on file descriptors would allow.
 const MOST_CONNECTIONS: usize = 1024;
@@ -67,7 +67,7 @@ pub(super) fn most_streams() -> usize {
     most_connections() / 2
 }
 
-/// Serves until `shutdown` comes back, and then for at most two more seconds.
+/// Serves until `shutdown` comes back, and then for at most 1.5 more seconds.
 ///
 /// # Errors
 /// The listener fails for good.

@@ -20,6 +20,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Tells the client how soon to come back when the connection ends.
 const RETRY: &[u8] = b"retry: 1000\n\n";
 
+/// The last word of a service that stops. Without an id, so that its reader stays where it is.
+const STOPPING: &[u8] = b"retry: 1000\nevent: stopping\ndata: {\"retry_ms\":1000}\n\n";
+
 /// The fields of a frame.
 #[derive(Debug, ToSchema)]
 #[schema(as = Frame)]
@@ -51,16 +54,18 @@ struct Open {
     frames: mpsc::Receiver<Frame>,
     heartbeat: Interval,
     stopping: Stopping,
+    over: bool,
     _place: OwnedSemaphorePermit,
 }
 
 enum Next {
     Frame(Frame),
     Heartbeat,
+    Stopping,
     End,
 }
 
-/// The frames as a response that ends with them, or when the service stops.
+/// The frames as a response that ends with them, or says that the service stops.
 #[must_use]
 pub fn answer(
     frames: mpsc::Receiver<Frame>,
@@ -73,6 +78,7 @@ pub fn answer(
         frames,
         heartbeat,
         stopping,
+        over: false,
         _place: place,
     };
     let first =
@@ -81,6 +87,7 @@ pub fn answer(
         let bytes = match open.next().await {
             Next::Frame(frame) => encode(&frame),
             Next::Heartbeat => Bytes::from_static(b": heartbeat\n\n"),
+            Next::Stopping => Bytes::from_static(STOPPING),
             Next::End => return None,
         };
         Some((Ok(bytes), open))
@@ -98,9 +105,15 @@ pub fn answer(
 
 impl Open {
     async fn next(&mut self) -> Next {
+        if self.over {
+            return Next::End;
+        }
         tokio::select! {
             biased;
-            () = self.stopping.told() => Next::End,
+            () = self.stopping.told() => {
+                self.over = true;
+                Next::Stopping
+            }
             frame = self.frames.recv() => frame.map_or(Next::End, Next::Frame),
             _ = self.heartbeat.tick() => Next::Heartbeat,
         }

@@ -19,6 +19,8 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         | Event::AttemptQueued { .. }
         | Event::Placing { .. }
         | Event::AttemptStarted { .. }
+        | Event::SupervisorSilent { .. }
+        | Event::SupervisorAnswered { .. }
         | Event::AttemptEnded { .. }
         | Event::StartFailed { .. }
         | Event::Settled { .. }
@@ -68,6 +70,7 @@ fn status(run: &Run) -> Value {
         "agent": view.agent,
         "stub_reason": view.stub_reason,
         "pid": view.pid,
+        "supervisor_silent": run.silence(),
         "head": view.head,
         "failure": view.failure,
         "exit_code": view.exit_code,

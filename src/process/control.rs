@@ -8,6 +8,10 @@
 //! ```
 //!
 //! An answer says that the request was taken; the end itself is seen on the supervisor's pidfd.
+//!
+//! The server and a supervisor may be of different versions, for as long as the agent works. So a word keeps its meaning for
+//! ever, fields are only added and those that are not known are passed over, and a word that is not known is answered with
+//! `error`: who asked then does without.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -18,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::run::EndedBy;
+use crate::run::{EndedBy, Silence};
 
 /// The socket's name in the attempt's directory.
 pub(super) const SOCKET: &str = "control.sock";
@@ -77,6 +81,9 @@ pub enum Unanswered {
     /// It is silent.
     #[error("the supervisor gave no answer within {} s", ANSWER_BUDGET.as_secs())]
     Silent,
+    /// Somebody holds it, so that it was not asked.
+    #[error("the supervisor is held: {}", .0.as_str())]
+    Held(Silence),
     /// It said something else.
     #[error("the supervisor answered {0:?}")]
     Nonsense(String),
@@ -134,5 +141,27 @@ mod tests {
             r#"{"kill":{"ended_by":"stop"}}"#
         );
         assert_eq!(line(Request::Status {}), r#"{"status":{}}"#);
+    }
+
+    #[test]
+    fn fields_of_another_version_are_passed_over_and_its_words_are_not_understood() {
+        let request = |text| serde_json::from_str::<Request>(text);
+        let ended_by = EndedBy::Stop;
+        assert_eq!(
+            request(r#"{"kill":{"ended_by":"stop","mood":"good"}}"#).unwrap(),
+            Request::Kill { ended_by }
+        );
+        assert_eq!(
+            request(r#"{"status":{"more":1}}"#).unwrap(),
+            Request::Status {}
+        );
+        request(r#"{"freeze":{}}"#).unwrap_err();
+        request(r#"{"kill":{"ended_by":"the tides"}}"#).unwrap_err();
+        let answer =
+            r#"{"ok":{"pid":7,"stopping":null,"output_bytes":12,"running_ms":5,"mood":"good"}}"#;
+        let Answer::Ok(status) = serde_json::from_str(answer).unwrap() else {
+            panic!("it is an answer");
+        };
+        assert_eq!((status.pid, status.output_bytes), (7, 12));
     }
 }

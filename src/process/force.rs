@@ -1,10 +1,11 @@
 //! Ending an attempt without its supervisor's help.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::proc_fs;
 use super::records::Started;
@@ -22,10 +23,8 @@ pub(super) fn kill_all(started: &Started) -> usize {
     let in_cgroup = cgroup.and_then(|cgroup| cgroup.kill_all().ok());
     let mut killed = in_cgroup.map_or(0, |pids| pids.len());
     if let Ok(Some(supervisor)) = started.supervisor.open() {
-        // Stopped, it does not wait for its children: their pids stay theirs, zombies included, and may be signalled.
-        let stopped = pidfd_send_signal(&supervisor, Signal::STOP).is_ok();
-        if let Some(pid) = Pid::from_raw(started.supervisor.pid).filter(|_| stopped) {
-            killed += kill_children(pid);
+        if let Some(pid) = Pid::from_raw(started.supervisor.pid) {
+            killed += kill_children(pid, &supervisor);
         }
         let _gone = pidfd_send_signal(&supervisor, Signal::KILL);
     }
@@ -35,16 +34,19 @@ pub(super) fn kill_all(started: &Started) -> usize {
     killed + sweep_attempt(started.attempt)
 }
 
-/// Kills the children of a stopped supervisor until only zombies are left. It is the subreaper, so the children of a
-/// killed child become its own, to the last descendant.
-fn kill_children(supervisor: Pid) -> usize {
+/// Stops the supervisor and kills its children until only zombies are left. It is the subreaper, so the children of a
+/// killed child become its own, to the last descendant; stopped, it starts none.
+fn kill_children(supervisor: Pid, pidfd: &OwnedFd) -> usize {
     let until = Instant::now() + BUDGET;
     let mut killed = BTreeSet::new();
     while Instant::now() < until {
-        // SIGSTOP is not there at once; until then it could still wait for one of them.
+        // SIGSTOP is not there at once, and somebody may wake it again.
         match proc_fs::stat(supervisor) {
-            Ok(Some(stat)) if stat.state == 'T' => {}
+            Ok(Some(stat)) if stat.held() => {}
             Ok(Some(stat)) if stat.living() => {
+                if pidfd_send_signal(pidfd, Signal::STOP).is_err() {
+                    break;
+                }
                 thread::sleep(Duration::from_millis(1));
                 continue;
             }
@@ -61,11 +63,21 @@ fn kill_children(supervisor: Pid) -> usize {
             break;
         }
         for pid in living {
-            if kill_process(pid, Signal::KILL).is_ok() {
+            if kill_child(supervisor, pid) {
                 killed.insert(pid.as_raw_nonzero());
             }
         }
         thread::sleep(Duration::from_millis(1));
     }
     killed.len()
+}
+
+/// Kills this child, if it is one still now that it is held by its descriptor: its number may have changed hands.
+fn kill_child(supervisor: Pid, child: Pid) -> bool {
+    let Ok(pidfd) = pidfd_open(child, PidfdFlags::empty()) else {
+        return false;
+    };
+    let parent = supervisor.as_raw_nonzero().get();
+    matches!(proc_fs::stat(child), Ok(Some(stat)) if stat.parent == parent)
+        && pidfd_send_signal(&pidfd, Signal::KILL).is_ok()
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -70,6 +71,16 @@ impl Identity {
         let same = proc_fs::stat(pid)?
             .is_some_and(|stat| stat.start_ticks == self.start_ticks && stat.living());
         Ok(same.then_some(pidfd))
+    }
+
+    /// How long ago it was started, the machine's sleep included. Says nothing about whether it lives.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(super) fn age(&self) -> io::Result<Duration> {
+        let per_second = rustix::param::clock_ticks_per_second().max(1);
+        let started = Duration::from_millis(self.start_ticks.saturating_mul(1000) / per_second);
+        Ok(proc_fs::uptime()?.saturating_sub(started))
     }
 
     /// Whether this very process lives.

@@ -9,7 +9,8 @@
 //!
 //! The supervisor outlives the server: whatever kills the server leaves the agent at work, and the next server
 //! finds it again by the attempt's directory alone ([`attach`](crate::process::attach())). The supervisor's own
-//! death ends the agent, and what is then not known is [`Exit::Unknown`](crate::run::Exit).
+//! death ends the agent, and what is then not known is [`Exit::Unknown`](crate::run::Exit). One that is silent is
+//! noticed by the server's [`Vigil`](crate::process::Vigil), which wakes it, or holds its agent's limits in its place.
 //!
 //! A process is always an [`Identity`](crate::process::Identity), never a bare pid. Deliberately absent: reading the
 //! output (a file, followed elsewhere), any meaning of what the agent prints, jails.
@@ -20,6 +21,7 @@ mod control;
 mod force;
 mod growth;
 mod identity;
+mod limits;
 mod marked;
 mod proc_fs;
 mod readable;
@@ -29,6 +31,7 @@ mod start;
 mod supervised;
 mod supervisor;
 mod sweep;
+mod vigil;
 
 pub use attach::{AttachError, Attachment, attach};
 pub use containment::{Cgroup, Containment, LeftCgroup, NotHad, Wanted, bus_address, end_cgroup};
@@ -44,3 +47,4 @@ pub use start::{StartError, start};
 pub use supervised::{Ended, Killed, Lost, Supervised};
 pub use supervisor::{exec_gate_main, supervise_main};
 pub use sweep::sweep_marked;
+pub use vigil::{News, Vigil};

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -22,6 +23,11 @@ impl Stat {
     /// Whether it still can do something: neither a zombie nor being removed.
     pub(super) fn living(self) -> bool {
         !matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Whether somebody keeps it from doing anything, a signal or a debugger.
+    pub(super) fn held(self) -> bool {
+        matches!(self.state, 'T' | 't')
     }
 }
 
@@ -45,6 +51,18 @@ fn parse_stat(text: &str) -> Option<Stat> {
         group: fields.next()?.parse().ok()?,
         start_ticks: fields.nth(16)?.parse().ok()?,
     })
+}
+
+/// The time since the boot of the machine, sleep included (proc_uptime(5)).
+pub(super) fn uptime() -> io::Result<Duration> {
+    let text = fs::read_to_string("/proc/uptime")?;
+    let seconds = text
+        .split_ascii_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok());
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable /proc/uptime"))
 }
 
 /// The children of a single-threaded process, zombies among them.

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -161,6 +162,7 @@ fn spawn_supervisor(binary: &Path, dir: &Path, launch: &Launch) -> Result<Child,
     effect::begins(Effect::SupervisorSpawn).map_err(|struck| spawn_error(struck.into()))?;
     #[expect(clippy::disallowed_methods, reason = "supervisors are spawned here")]
     let child = Command::new(binary)
+        .arg0("agent_runner_api")
         .arg("supervise")
         .arg(dir)
         .env_clear()

@@ -5,14 +5,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 
 use super::containment::Cgroup;
 use super::control::{Request, Status, Unanswered, ask};
 use super::force;
+use super::proc_fs;
 use super::readable::readable;
 use super::records::{ExitRecord, Record, Started};
-use crate::run::{EndedBy, Exit, Strain};
+use crate::run::{EndedBy, Exit, Silence, Strain};
 
 /// A pidfd that the runtime watches: readable once its process has ended.
 pub(super) type Pidfd = AsyncFd<OwnedFd>;
@@ -106,12 +108,18 @@ impl Supervised {
         &self.dir
     }
 
-    /// Waits for the end, of the agent and of all that it started. May be dropped and asked again.
-    pub async fn ended(&self) -> Ended {
+    /// Waits until the supervisor is gone. May be dropped and asked again.
+    pub async fn gone(&self) {
         // An error means that the runtime is shutting down: its tasks are dropped, so this never answers falsely.
         if self.pidfd.readable().await.is_err() {
-            return std::future::pending().await;
+            std::future::pending().await
         }
+    }
+
+    /// Waits for the end, of the agent and of all that it started. What is left of it is swept, which may take seconds on
+    /// a busy machine and begins anew with each call: whoever waits beside other things waits for [`gone`](Self::gone) first.
+    pub async fn ended(&self) -> Ended {
+        self.gone().await;
         let (dir, started) = (self.dir.clone(), self.started.clone());
         tokio::task::spawn_blocking(move || concluded(&dir, &started))
             .await
@@ -140,20 +148,62 @@ impl Supervised {
         ask(&self.dir, Request::Status {}).await
     }
 
-    /// Ends it now: by its supervisor, or without it if it does not answer within two seconds.
+    /// Why its supervisor can do nothing now, if somebody holds it.
+    #[must_use]
+    pub fn held(&self) -> Option<Silence> {
+        // Its number is its own as long as its end was not seen, and then nobody asks any more.
+        let pid = Pid::from_raw(self.started.supervisor.pid)?;
+        match proc_fs::stat(pid).ok()??.state {
+            'T' => Some(Silence::Stopped),
+            't' => Some(Silence::Traced),
+            _ => None,
+        }
+    }
+
+    /// Lets its supervisor go on that somebody has stopped (SIGCONT).
+    pub fn wake(&self) {
+        // Gone meanwhile is as good.
+        let _gone = pidfd_send_signal(self.pidfd.get_ref(), Signal::CONT);
+    }
+
+    /// Ends it now, without a word to its supervisor; how many processes there were. Nothing is left when this returns.
+    /// Of one that had ended already, the record stays.
+    pub async fn end_by_force(&self) -> usize {
+        let started = self.started.clone();
+        tokio::task::spawn_blocking(move || force::kill_all(&started))
+            .await
+            .unwrap_or(0)
+    }
+
+    /// Ends it now without a question to its supervisor, which has left enough of them open.
+    pub async fn kill_unasked(&self) -> Killed {
+        Killed::ByForce {
+            because: Unanswered::Held(Silence::Mute),
+            swept: self.end_by_force().await,
+        }
+    }
+
+    /// Ends it now: by its supervisor, which is woken if it has to be, or without it if it does not answer within two seconds.
     ///
     /// When this returns by force, nothing is left; when the supervisor was asked, [`ended`](Self::ended) tells. Of one that had
     /// ended already, nothing is killed and the record stays.
     pub async fn kill(&self, ended_by: EndedBy) -> Killed {
-        match ask(&self.dir, Request::Kill { ended_by }).await {
-            Ok(status) => Killed::Asked(status),
-            Err(because) => {
-                let started = self.started.clone();
-                let swept = tokio::task::spawn_blocking(move || force::kill_all(&started))
-                    .await
-                    .unwrap_or(0);
-                Killed::ByForce { because, swept }
+        let asked = match self.held() {
+            Some(held @ (Silence::Traced | Silence::Mute | Silence::Unreadable)) => {
+                Err(Unanswered::Held(held))
             }
+            Some(Silence::Stopped) => {
+                self.wake();
+                ask(&self.dir, Request::Kill { ended_by }).await
+            }
+            None => ask(&self.dir, Request::Kill { ended_by }).await,
+        };
+        match asked {
+            Ok(status) => Killed::Asked(status),
+            Err(because) => Killed::ByForce {
+                because,
+                swept: self.end_by_force().await,
+            },
         }
     }
 }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::event::Event;
-use super::ids::RunId;
-use super::outcome::{Failure, FailureCode, Outcome};
+use super::ids::{AttemptId, RunId};
+use super::outcome::{Failure, FailureCode, Outcome, Silence};
 use super::phase::Phase;
 use super::state::{Attempt, AttemptStage, Run};
 use crate::dod::Verdict;
@@ -128,8 +128,15 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             this.stage = AttemptStage::Started {
                 at,
                 process: process.clone(),
+                silence: None,
             };
             run.phase = Phase::Running;
+        }
+        (Event::SupervisorSilent { attempt, why }, Phase::Running) => {
+            heard_of_supervisor(&mut run, *attempt, Some(*why)).ok_or_else(illegal)?;
+        }
+        (Event::SupervisorAnswered { attempt }, Phase::Running) => {
+            heard_of_supervisor(&mut run, *attempt, None).ok_or_else(illegal)?;
         }
         (Event::SessionSeen { session_id, model }, Phase::Running | Phase::Aborting { .. }) => {
             run.session_id = Some(session_id.clone());
@@ -284,6 +291,16 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
     }
     run.version += 1;
     Ok(run)
+}
+
+/// Nothing if that attempt's agent does not work.
+fn heard_of_supervisor(run: &mut Run, attempt: AttemptId, now: Option<Silence>) -> Option<()> {
+    let this = run.attempts.iter_mut().find(|a| a.id == attempt)?;
+    let AttemptStage::Started { silence, .. } = &mut this.stage else {
+        return None;
+    };
+    *silence = now;
+    Some(())
 }
 
 fn name(event: &Event) -> String {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{AttemptId, CommitId, EvidenceId, RunId};
 use super::notice::Notice;
-use super::outcome::{EndedBy, Exit, Failure, Outcome, Usage};
+use super::outcome::{EndedBy, Exit, Failure, Outcome, Silence, Usage};
 use super::spec::Spec;
 use crate::dod::{Evidence, Head, Item};
 
@@ -140,6 +140,18 @@ pub enum Event {
         session_id: String,
         /// The model that it works with.
         model: Option<String>,
+    },
+    /// Nothing is heard of the agent's supervisor any more.
+    SupervisorSilent {
+        /// The attempt.
+        attempt: AttemptId,
+        /// Why.
+        why: Silence,
+    },
+    /// The supervisor that was silent has answered.
+    SupervisorAnswered {
+        /// The attempt.
+        attempt: AttemptId,
     },
     /// The agent has ended.
     AttemptEnded {

@@ -17,7 +17,7 @@ pub use command::{Command, Decision, Refusal, decide};
 pub use event::{Event, Recorded};
 pub use ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId, TreeId};
 pub use notice::{Notice, NoticeCode, Strain};
-pub use outcome::{EndedBy, Exit, Failure, FailureCode, Outcome, Usage};
+pub use outcome::{EndedBy, Exit, Failure, FailureCode, Outcome, Silence, Usage};
 pub use phase::{Phase, Status};
 pub use spec::{AgentKind, AgentSettings, Hooks, Limits, Spec, StubReason};
 pub use state::Run;

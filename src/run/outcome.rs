@@ -46,6 +46,33 @@ pub enum EndedBy {
     Lingering,
 }
 
+/// Why nothing is heard of an agent's supervisor. The agent goes on meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Silence {
+    /// Somebody has stopped it (SIGSTOP).
+    Stopped,
+    /// A debugger holds it.
+    Traced,
+    /// It does not answer, again and again.
+    Mute,
+    /// What it has written cannot be read by this program.
+    Unreadable,
+}
+
+impl Silence {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Silence::Stopped => "stopped",
+            Silence::Traced => "traced",
+            Silence::Mute => "mute",
+            Silence::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// How a run's work ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

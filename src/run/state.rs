@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::event::{AgentProcess, AttemptEnd, AttemptKind};
 use super::ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId};
 use super::notice::Notice;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Silence};
 use super::phase::{Phase, Status};
 use super::spec::Spec;
 use crate::dod::{Evidence, Head, Item};
@@ -44,6 +44,8 @@ pub enum AttemptStage {
         at: Timestamp,
         /// Its process.
         process: AgentProcess,
+        /// Why nothing is heard of its supervisor, if nothing is.
+        silence: Option<Silence>,
     },
     /// Its agent has ended.
     Ended {
@@ -135,6 +137,15 @@ impl Run {
     pub fn process(&self) -> Option<&AgentProcess> {
         match &self.attempt()?.stage {
             AttemptStage::Started { process, .. } => Some(process),
+            _ => None,
+        }
+    }
+
+    /// Why nothing is heard of the supervisor of the agent at work, if nothing is.
+    #[must_use]
+    pub fn silence(&self) -> Option<Silence> {
+        match self.attempt()?.stage {
+            AttemptStage::Started { silence, .. } => silence,
             _ => None,
         }
     }

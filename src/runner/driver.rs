@@ -11,7 +11,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use super::land::{Landed, MergeAsk, NotMerged};
 use super::slots::Slot;
 use super::take_away::{NotAborted, NotRestored};
-use super::work::Working;
+use super::work::{Seen, Working};
 use super::{Context, Runner};
 use crate::process::{Ended, Supervised};
 use crate::run::{Run, RunId};
@@ -28,6 +28,8 @@ pub(super) enum Ask {
     Tell { reply: oneshot::Sender<Run> },
     /// Go on with an agent that was started before this server.
     Attach { slot: Slot, supervised: Supervised },
+    /// What is recorded of an agent cannot be read; it may be at work.
+    Unreadable,
     /// Go on after an agent that ended while no server was there.
     Conclude { slot: Slot, ended: Ended },
     /// Start afresh: the agent of the attempt never came to be.
@@ -66,10 +68,10 @@ pub(super) struct Driver {
 /// What comes next.
 enum Next {
     Asked(Ask),
-    /// The agent has ended, with all that it started.
-    Ended(Ended),
-    /// Something is to be looked at in the agent's output.
-    Output,
+    /// The supervisor is gone: the agent has ended.
+    Gone(Supervised),
+    /// Something is to be looked at while it works.
+    Seen(Seen),
 }
 
 impl Driver {
@@ -113,16 +115,18 @@ impl Driver {
         let supervised = working.supervised.clone();
         tokio::select! {
             biased;
-            ended = supervised.ended() => Next::Ended(ended),
+            () = supervised.gone() => Next::Gone(supervised),
             Some(ask) = self.inbox.recv() => Next::Asked(ask),
-            () = working.output_grows() => Next::Output,
+            seen = working.something() => Next::Seen(seen),
         }
     }
 
     async fn handle(&mut self, next: Next) -> anyhow::Result<()> {
         match next {
-            Next::Output => self.look_at_output().await,
-            Next::Ended(ended) => {
+            Next::Seen(Seen::Output) => self.look_at_output().await,
+            Next::Seen(Seen::Supervisor(news)) => self.hear_of_supervisor(news).await,
+            Next::Gone(supervised) => {
+                let ended = supervised.ended().await;
                 // The slot is free before the run is seen at rest: who asks for more then finds it free.
                 drop(self.conclude(ended).await?);
                 let settled = self.settle().await;
@@ -156,6 +160,7 @@ impl Driver {
                 self.runner.fill().await;
                 settled
             }
+            Ask::Unreadable => self.hear_of_unreadable().await,
             Ask::StartAgain { slot } => self.start_again(slot).await,
             Ask::Settle => self.settle().await,
             Ask::FinishAbort => self.finish_abort().await,

@@ -16,6 +16,7 @@ mod land;
 mod output;
 mod recover;
 pub mod room;
+mod silence;
 mod slots;
 mod start;
 pub mod stream;

@@ -10,7 +10,7 @@
 //! | running | alive, same identity | watched again |
 //! | | exit record | ended so |
 //! | | neither | ended, `unknown` |
-//! | | cannot be looked for | looked for again, a little later |
+//! | | cannot be read or looked for | as it is, and looked at again: unknown is not dead |
 //! | checking | | settled |
 //! | merging | base contains the candidate | merged |
 //! | | it does not | as before the merge |
@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::Runner;
 use super::driver::{Ask, Driver};
 use super::slots::Slot;
-use crate::process::{self, AttachError, Attachment, Ended};
+use crate::process::{self, Attachment, Ended};
 use crate::run::state::AttemptStage;
 use crate::run::{AttemptId, Event, Phase, Run, RunId};
 use crate::store::{StoreError, runs};
@@ -91,6 +91,11 @@ impl Runner {
 
     /// Sets one run going again whose step failed, when what was in the way may have gone.
     pub(super) fn recover_later(&self, id: RunId) {
+        self.recover_later_with(id, None);
+    }
+
+    /// The same; its slot is kept until then.
+    fn recover_later_with(&self, id: RunId, slot: Option<Slot>) {
         let runner = self.clone();
         tokio::spawn(async move {
             let closing = &runner.context().closing;
@@ -101,6 +106,8 @@ impl Runner {
             {
                 return;
             }
+            // It claims one of its own.
+            drop(slot);
             if let Err(error) = runner.recover_one(id).await {
                 tracing::error!(run = %id, error = format!("{error:#}"), "a run could not be taken up again");
                 runner.recover_later(id);
@@ -176,12 +183,11 @@ impl Runner {
                         let ended = lost("no record of the start is left");
                         self.send(id, Ask::Conclude { slot, ended });
                     }
-                    // It may be at work: it is looked for again, and nothing is said of it until then.
-                    Err(error @ AttachError::Io { .. }) => return Err(error.into()),
-                    Err(error @ (AttachError::Record(_) | AttachError::Held { .. })) => {
-                        tokio::task::spawn_blocking(move || process::sweep_marked(id)).await?;
-                        let ended = lost(&error.to_string());
-                        self.send(id, Ask::Conclude { slot, ended });
+                    Err(error) => {
+                        // It may be at work: it keeps its slot, and an abort still ends it by its marker.
+                        tracing::error!(run = %id, %error, "it cannot be known whether an agent works; it is looked at again");
+                        self.send(id, Ask::Unreadable);
+                        self.recover_later_with(id, Some(slot));
                     }
                 }
             }

@@ -1,7 +1,8 @@
 //! The streams: state events from the journal and output from its file, in one order, to one reader.
 //!
 //! A reader has a place in both ([`Cursor`]); what it has seen is never sent again and what follows is never skipped.
-//! A reader that does not take its frames is let go: it comes back with its last id.
+//! A reader that does not take its frames is let go: it comes back with its last id. When the service stops, the door ends
+//! its answers, and so these.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,7 +97,6 @@ impl RunReader {
                 _ = latest.changed() => false,
                 woken = growth.changed() => woken == Woken::Quiet,
                 () = self.frames.closed() => return Ok(()),
-                () = self.context.closing.cancelled() => return Ok(()),
             };
         }
     }
@@ -295,7 +295,6 @@ async fn serve_all(
             _ = latest.changed() => {}
             () = tokio::time::sleep(POLL) => {}
             () = frames.closed() => return Ok(()),
-            () = context.closing.cancelled() => return Ok(()),
         }
     }
 }
@@ -358,7 +357,6 @@ pub fn raw(context: Arc<Context>, run: RunId, after: u64, follow: bool) -> mpsc:
                 _ = growth.changed() => {}
                 _ = latest.changed() => {}
                 () = pieces.closed() => return,
-                () = context.closing.cancelled() => return,
             }
         }
     });

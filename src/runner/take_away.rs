@@ -8,7 +8,7 @@ use super::land::clean_up_later;
 use crate::effect::{self, Effect};
 use crate::journal::Answer;
 use crate::process::{self, Ended, Killed};
-use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run};
+use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run, Silence};
 use crate::store::StoreError;
 use crate::worktree::{self, CreateError, RemoveBranch, RestoreError};
 
@@ -86,11 +86,21 @@ impl Driver {
 
     /// Ends the agent and whatever it started, however that got away.
     async fn end_agent(&mut self) -> anyhow::Result<Option<super::slots::Slot>> {
+        let silence = self.run()?.silence();
         let mut slot = None;
-        if let Some(working) = &self.working {
+        if let Some(working) = &mut self.working {
+            // That it was to be stopped does not say how it ended, if nobody saw that.
+            working.end_without_vigil(EndedBy::Itself);
             let supervised = working.supervised.clone();
             effect::is_coming(Effect::AgentKill).await;
-            let ended = match supervised.kill(EndedBy::Stop).await {
+            let killed = match silence {
+                // It was asked often enough.
+                Some(Silence::Mute | Silence::Unreadable) => supervised.kill_unasked().await,
+                Some(Silence::Stopped | Silence::Traced) | None => {
+                    supervised.kill(EndedBy::Stop).await
+                }
+            };
+            let ended = match killed {
                 Killed::Asked(_) => supervised.ended().await,
                 Killed::ByForce { because, swept } => {
                     tracing::warn!(run = %self.id, %because, swept, "a supervisor did not answer and was killed");

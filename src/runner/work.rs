@@ -14,7 +14,7 @@ use super::slots::Slot;
 use super::{Context, start};
 use crate::agent::{self, Transcript};
 use crate::git::Identity;
-use crate::process::{Ended, Growth, Supervised};
+use crate::process::{Ended, Growth, News, Supervised, Vigil};
 use crate::run::event::AttemptEnd;
 use crate::run::state::{Attempt, AttemptStage};
 use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Outcome, Phase, Run};
@@ -32,10 +32,22 @@ pub(super) struct Working {
     slot: Slot,
     reading: Reading,
     growth: Growth,
+    /// Over its supervisor, until the agent is being ended from here.
+    vigil: Option<Vigil>,
+    /// Who had the agent ended, where its supervisor cannot tell.
+    ended_by: EndedBy,
     /// Whether the session was recorded.
     session_told: bool,
     /// When the agent said its last word, if nothing came after it.
     last_word: Option<Instant>,
+}
+
+/// What there is to look at while an agent works.
+pub(super) enum Seen {
+    /// Its output has grown, or a second has gone.
+    Output,
+    /// Something about its supervisor.
+    Supervisor(News),
 }
 
 /// The output of one attempt, read into a transcript.
@@ -100,6 +112,8 @@ impl Working {
             attempt: attempt.id,
             reading: Reading::new(context, run, attempt),
             growth: Growth::of(&context.files.of_run(run.id).output()),
+            vigil: Some(Vigil::over(supervised.clone())),
+            ended_by: EndedBy::Itself,
             supervised,
             slot,
             session_told: false,
@@ -107,8 +121,25 @@ impl Working {
         }
     }
 
-    pub(super) async fn output_grows(&mut self) {
-        self.growth.changed().await;
+    /// Waits for something to look at beside the agent's end.
+    pub(super) async fn something(&mut self) -> Seen {
+        let news = async {
+            match &mut self.vigil {
+                Some(vigil) => vigil.news().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            news = news => Seen::Supervisor(news),
+            _ = self.growth.changed() => Seen::Output,
+        }
+    }
+
+    /// The agent is about to be ended from here, on whose behalf: who watches its supervisor must not wake it meanwhile.
+    pub(super) fn end_without_vigil(&mut self, by: EndedBy) {
+        self.vigil = None;
+        self.ended_by = by;
     }
 }
 
@@ -158,6 +189,7 @@ impl Driver {
                 working.last_word = None;
                 if let Err(error) = working.supervised.stop(EndedBy::Lingering).await {
                     tracing::warn!(run = %self.id, %error, "a lingering agent could not be asked to end");
+                    return self.end_from_here(EndedBy::Lingering).await;
                 }
             }
             (true, Some(_)) => {}
@@ -174,9 +206,10 @@ impl Driver {
             attempt,
             slot,
             reading,
+            ended_by,
             ..
         } = working;
-        self.record_end(attempt, reading, ended).await?;
+        self.record_end(attempt, reading, ended, ended_by).await?;
         Ok(Some(slot))
     }
 
@@ -185,7 +218,8 @@ impl Driver {
         let run = self.run()?;
         let attempt = run.attempt().context("the run has no attempt")?.clone();
         let reading = Reading::new(self.context(), &run, &attempt);
-        self.record_end(attempt.id, reading, ended).await
+        self.record_end(attempt.id, reading, ended, EndedBy::Itself)
+            .await
     }
 
     async fn record_end(
@@ -193,6 +227,7 @@ impl Driver {
         attempt: AttemptId,
         mut reading: Reading,
         ended: Ended,
+        if_lost: EndedBy,
     ) -> anyhow::Result<()> {
         let run = self.run()?;
         let files = self.context().files.of_run(self.id);
@@ -214,7 +249,7 @@ impl Driver {
             Ended::Recorded(record) => (record.exit, record.ended_by),
             Ended::Lost(lost) => {
                 tracing::warn!(run = %self.id, why = lost.why, "an agent's end is not known");
-                (ended.exit(), EndedBy::Itself)
+                (ended.exit(), if_lost)
             }
         };
         let stderr = stderr_tail(&self.attempt_dir(number));

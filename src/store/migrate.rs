@@ -1,14 +1,12 @@
 //! The tables, made and brought up to date: forward only, safe to run again.
 
-use std::sync::LazyLock;
-
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
 use super::error::{Attempted, StoreError};
 
 /// The migrations, in their order. The first five make the five tables of the contract; a new one is added at the end.
-const STEPS: &[&str] = &[
+pub const STEPS: &[&str] = &[
     include_str!("migrations/0001_workflows.sql"),
     include_str!("migrations/0002_runs.sql"),
     include_str!("migrations/0003_worktrees.sql"),
@@ -17,9 +15,6 @@ const STEPS: &[&str] = &[
     include_str!("migrations/0006_events.sql"),
     include_str!("migrations/0007_idempotency.sql"),
 ];
-
-static MIGRATIONS: LazyLock<Migrations<'static>> =
-    LazyLock::new(|| Migrations::new(STEPS.iter().map(|sql| M::up(sql)).collect()));
 
 /// The version that this program writes.
 #[must_use]
@@ -39,7 +34,7 @@ pub(super) fn make_tables(connection: &Connection) -> Result<(), StoreError> {
 /// # Errors
 /// A newer program has written it, it is damaged, or a step failed.
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    migrate_to(connection, newest())
+    take(connection, STEPS)
 }
 
 /// Brings the database to this version; tests stop at older ones.
@@ -47,13 +42,21 @@ pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 /// # Errors
 /// As for [`migrate`].
 pub fn migrate_to(connection: &mut Connection, version: usize) -> Result<(), StoreError> {
+    take(connection, STEPS.get(..version).unwrap_or(STEPS))
+}
+
+/// Takes all of these steps that the database has not taken yet. They begin with [`STEPS`], or are its beginning.
+///
+/// # Errors
+/// As for [`migrate`].
+pub(super) fn take(connection: &mut Connection, steps: &[&str]) -> Result<(), StoreError> {
     let found: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .attempted("read the version of the database")?;
-    let known = i64::try_from(newest()).unwrap_or(i64::MAX);
+    let known = i64::try_from(steps.len().max(newest())).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::TooNew { found, known });
     }
-    MIGRATIONS.to_version(connection, version)?;
+    Migrations::new(steps.iter().map(|sql| M::up(sql)).collect()).to_latest(connection)?;
     Ok(())
 }

@@ -49,10 +49,18 @@ impl Store {
     /// # Errors
     /// It cannot be opened, is damaged, or was written by a newer program.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
+        Store::open_with(path, migrate::STEPS)
+    }
+
+    /// The same by the steps of another program: those of this one and its own behind them.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn open_with(path: &Path, steps: &[&str]) -> Result<Store, StoreError> {
         whole::not_lost(path)?;
         let mut connection = Connection::open(path).attempted("open the database")?;
         prepare(&connection)?;
-        migrate::migrate(&mut connection)?;
+        migrate::take(&mut connection, steps)?;
         Ok(Store {
             inner: Arc::new(Inner {
                 path: path.to_owned(),

@@ -12,6 +12,7 @@ use super::{
 pub struct EventLines {
     attempt: Option<u64>,
     status: String,
+    silent: String,
     agent: String,
     cost: Option<f64>,
 }
@@ -52,6 +53,7 @@ impl EventLines {
                     escape_line(&first(payload, &["merge_commit", "commit"]))
                 ),
             )],
+            "stopping" => vec![styled(FAINT, "the server stops; its agents go on")],
             "aborted" => vec![styled(BAD, "aborted")],
             "restored" => vec!["restored".into()],
             _ => Vec::new(),
@@ -60,6 +62,15 @@ impl EventLines {
 
     fn status(&mut self, payload: &Value) -> Vec<String> {
         let status = words(payload, "status");
+        let silent = words(payload, "supervisor_silent");
+        if silent != self.silent && status == self.status {
+            self.silent.clone_from(&silent);
+            let line = match silent.as_str() {
+                "" => "its supervisor answers again".to_owned(),
+                why => format!("nothing is heard of its supervisor ({})", escape_line(why)),
+            };
+            return vec![styled(FAINT, line)];
+        }
         if status == self.status || status.is_empty() {
             return Vec::new();
         }

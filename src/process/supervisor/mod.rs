@@ -10,7 +10,6 @@
 
 mod claim;
 mod exec_gate;
-mod limits;
 mod listener;
 mod placed;
 mod reap;
@@ -68,6 +67,8 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let launch = &claimed.launch;
     let told = |what: &'static str| move |e: io::Error| format!("{what}: {e}");
     own_session().map_err(told("setsid"))?;
+    // Not that of the path that it was started by, which is the service's own.
+    rustix::thread::set_name(c"supervisor").map_err(|e| told("PR_SET_NAME")(e.into()))?;
     set_child_subreaper(Some(getpid())).map_err(|e| told("PR_SET_CHILD_SUBREAPER")(e.into()))?;
     let signals = Signals::block().map_err(told("signalfd"))?;
     let output = append(&launch.output)?;
@@ -117,6 +118,10 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let (ended_at, duration_ms) = (clock::now(), millis(begun.elapsed()));
     effect::comes(Effect::SupervisorSweep);
     let Swept { killed, left } = sweep(cgroup.as_ref());
+    // The record says how long the output is: that has to be true after a power cut too.
+    if let Err(e) = output.sync_data() {
+        note(&format!("the output is not known to be on disk: {e}"));
+    }
     let record = with_usage(ExitRecord {
         exit,
         ended_by,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitStatus, getpgid, kill_process, kill_process_group};
 
-use super::limits::LimitWatch;
 use super::listener::Listener;
 use super::reap::{Child, reap};
 use super::signals::Signals;
 use super::stopping::{Send, Stopping};
 use crate::process::control::{Request, Status};
+use crate::process::limits::LimitWatch;
 use crate::process::records::{Launch, StopSignal};
 use crate::run::{EndedBy, Exit};
 
@@ -40,7 +40,7 @@ impl<'a> Watch<'a> {
             output,
             output_from,
             stopping: Stopping::new(&launch.stop),
-            limits: LimitWatch::new(launch.limits, begun),
+            limits: LimitWatch::new(launch.limits, begun, begun),
         }
     }
 

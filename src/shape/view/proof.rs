@@ -7,7 +7,7 @@ use super::run::{AttemptView, RunView};
 use crate::clock::rfc3339;
 use crate::dod::{self, Evidence, EvidenceKind, Head, ItemStatus, Payload, Verdict};
 use crate::gate::Blocker;
-use crate::run::{Phase, Run};
+use crate::run::{Phase, Run, Silence};
 
 /// A run with all that belongs to it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -21,6 +21,8 @@ pub struct DetailView {
     pub dod_items: Vec<ItemView>,
     pub gate: GateView,
     pub attempts: Vec<AttemptView>,
+    /// Why nothing is heard of the agent's supervisor, while nothing is; the agent goes on.
+    pub supervisor_silent: Option<Silence>,
     /// Where the work of an aborted run is kept.
     pub preserved_commit: Option<String>,
 }
@@ -113,6 +115,7 @@ impl DetailView {
                         .collect(),
                 })
                 .collect(),
+            supervisor_silent: run.silence(),
             gate,
             attempts: run.attempts.iter().map(AttemptView::of).collect(),
             preserved_commit: match &run.phase {

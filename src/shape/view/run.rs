@@ -190,7 +190,7 @@ impl AttemptView {
         };
         let (started_at, ended_at, pid, end) = match &attempt.stage {
             AttemptStage::Waiting | AttemptStage::Starting => (None, None, None, None),
-            AttemptStage::Started { at, process } => (Some(*at), None, Some(process.pid), None),
+            AttemptStage::Started { at, process, .. } => (Some(*at), None, Some(process.pid), None),
             AttemptStage::Ended {
                 started_at,
                 at,

@@ -12,4 +12,6 @@ mod merge;
 mod model;
 mod random;
 mod restart;
+mod silent;
 mod supervisor;
+mod upgrade;

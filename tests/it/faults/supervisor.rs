@@ -1,9 +1,8 @@
-//! Supervisors and agents killed and stopped, twenty of each kind: what is not known is `unknown`, nothing is left, and
-//! nobody waits for the silent.
+//! Supervisors and agents killed, twenty of each kind: what is not known is `unknown`, and nothing is left. Those that
+//! are only silent are in `silent.rs`.
 
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -11,25 +10,24 @@ use serde_json::Value;
 use crate::support::held::Held;
 use crate::support::run::Run;
 use crate::support::server::{Server, Setup};
-use crate::support::wait::until;
 
 use super::chance::times;
 use super::figures::Figures;
 
 /// On each server, as many as may work there at once with some slots left.
-const AGENTS: usize = 20;
-/// Within this a run whose supervisor is silent says what became of it.
+pub(super) const AGENTS: usize = 20;
+/// Within this a run says what became of it. Twice as long for twenty at once on a machine that does other things too.
 const UNKNOWN: Duration = Duration::from_secs(5);
 /// Generous: two seconds on a machine that does nothing else.
 const READY: Duration = Duration::from_secs(10);
 
 /// One agent at work that has started a process of its own, which left its group.
-struct Agent<'a> {
-    run: Run<'a>,
-    held: Held,
+pub(super) struct Agent<'a> {
+    pub run: Run<'a>,
+    pub held: Held,
 }
 
-fn agents(server: &Server) -> Vec<Agent<'_>> {
+pub(super) fn agents(server: &Server) -> Vec<Agent<'_>> {
     let all = (0..AGENTS).map(|n| {
         let held = Held::at(&server.at(&format!("marks/held-{n}")));
         let run = server.run_plain(&format!(
@@ -51,7 +49,7 @@ fn agents(server: &Server) -> Vec<Agent<'_>> {
 }
 
 /// Sends a signal to one process of the run's attempt: `supervisor` or `agent`.
-fn signal(server: &Server, run: &Run<'_>, who: &str, signal: Signal) {
+pub(super) fn signal(server: &Server, run: &Run<'_>, who: &str, signal: Signal) {
     let started = fs::read(server.attempt(&run.id, 1).join("started.json")).unwrap();
     let started: Value = serde_json::from_slice(&started).unwrap();
     let pid = started[who]["pid"].as_i64().unwrap();
@@ -88,6 +86,7 @@ fn killed(who: &[&str], code: &str) {
         });
         assert_all_failed(&server, &agents, code);
         println!("{who:?} killed, {AGENTS} in all: told {told}; ready {ready}");
+        assert!(told.worst() < UNKNOWN * 2, "{told}");
         assert!(ready.worst() < READY, "{ready}");
     }
 }
@@ -119,62 +118,4 @@ fn a_killed_agent_is_told_as_killed_and_leaves_nothing() {
 #[test]
 fn a_killed_agent_and_supervisor_are_unknown_and_leave_nothing() {
     killed(&["supervisor", "agent"], "unknown");
-}
-
-/// Seen red: with `process::attach` not taking a supervisor for alive that is, its run is ended at the start. Without the
-/// two seconds for an answer (`ANSWER_BUDGET`) the bound on the aborts is what fails; that was not tried by itself.
-#[test]
-fn a_stopped_supervisor_holds_up_neither_a_start_nor_an_abort() {
-    let (mut ready, mut unknown) = (Figures::default(), Figures::default());
-    for _ in 0..times(1) {
-        let server = Server::start();
-        let agents = agents(&server);
-        for agent in &agents {
-            signal(&server, &agent.run, "supervisor", Signal::STOP);
-        }
-        server.kill();
-        ready.time(|| {
-            server.start_again();
-            server.get("/api/health").expect(200);
-        });
-        for agent in &agents {
-            assert_eq!(agent.run.status(), "running");
-        }
-        server.finished("print others go on");
-        let took: Vec<Duration> = thread::scope(|scope| {
-            let aborts: Vec<_> = agents
-                .iter()
-                .map(|agent| {
-                    scope.spawn(|| {
-                        let begun = Instant::now();
-                        agent.run.abort().expect(200);
-                        begun.elapsed()
-                    })
-                })
-                .collect();
-            aborts
-                .into_iter()
-                .map(|abort| abort.join().unwrap())
-                .collect()
-        });
-        for (agent, took) in agents.iter().zip(took) {
-            unknown.add(took);
-            let detail = agent.run.detail();
-            assert_eq!(detail["status"], "aborted");
-            let end = &detail["attempts"][0];
-            assert_eq!(end["failure"]["code"], "unknown", "{end:#}");
-            assert_eq!(end["exit_code"], Value::Null);
-            agent.held.assert_all_gone();
-        }
-        until("all slots are free", || {
-            server.get("/api/health").expect(200)["running"] == 0
-        });
-    }
-    println!(
-        "supervisors stopped: ready {ready}; unknown {unknown}; {} over {UNKNOWN:?}",
-        unknown.over(UNKNOWN)
-    );
-    assert!(ready.worst() < READY, "{ready}");
-    // All at once on few cores: twice the promise for the last of them.
-    assert!(unknown.worst() < UNKNOWN * 2, "{unknown}");
 }

@@ -16,6 +16,7 @@ mod queue;
 mod races;
 mod refusals;
 mod start;
+mod stopping;
 mod streams;
 mod stub;
 mod vanished;

@@ -229,6 +229,7 @@ fn a_stream_ends_when_the_server_does_and_the_agent_goes_on() {
         begun.elapsed()
     );
     assert!(frames.next().is_none());
+    assert!(frames.stopping, "it has said so");
     server.start_again();
     assert_eq!(run.status(), "running");
     server.mark("go");

@@ -1,11 +1,15 @@
-//! Seven ways to leave a process group, and none that leaves a survivor.
+//! Every way that we know to leave a process group, and none that leaves a survivor.
+//!
+//! The seven: a plain child, a session of its own, an orphan, an orphan in a session of its own, one that forks and exits
+//! for ever, one that takes a new session with each fork, and one in a process namespace of its own. Each also without
+//! the marker in its environment, as far as the supervisor lives: where it was killed, the marker is all there is.
 //!
 //! Red with the sweep taken out of the supervisor (what was killed is then only the process group), and with
 //! `PR_SET_CHILD_SUBREAPER` taken out (orphans then belong to init).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use agent_runner_api::process::sweep_marked;
+use agent_runner_api::process::{Killed, sweep_marked};
 use agent_runner_api::run::{EndedBy, Exit};
 use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,11 +34,57 @@ fn stage(escape: &str, then: &str) -> (Stage, Held) {
 #[case::shell_in_the_background("sh (setsid nohup sleep 3600 >/dev/null 2>&1 &) ; touch pid")]
 #[case::hopper("hopper pid")]
 #[case::fast_hopper("sh (perl -e 'while (1) { fork and exit }' >/dev/null 2>&1 &) ; touch pid")]
+#[case::session_hopper(
+    "sh (perl -e 'use POSIX; while (1) { fork and exit; POSIX::setsid() }' >/dev/null 2>&1 &) ; touch pid"
+)]
+#[case::namespaces(
+    "sh (unshare --user --map-root-user --pid --mount-proc --fork setsid sleep 3600 >/dev/null 2>&1 &) ; touch pid"
+)]
 #[tokio::test]
 async fn nothing_is_left(
     #[case] escape: &str,
-    #[values("its own end", "a stop", "the death of its supervisor")] by: &str,
+    #[values("its own end", "a stop", "an abort", "the death of its supervisor")] by: &str,
 ) {
+    if escape.contains("unshare") && !namespaces() {
+        println!("skipped: namespaces, since this user may not make any");
+        return;
+    }
+    nothing_is_left_of(escape, by).await;
+}
+
+/// The marker is gone; the supervisor finds them as what they are, its descendants.
+#[rstest]
+#[case::plain("sh (env -i sleep 3600 >/dev/null 2>&1 &) ; touch pid")]
+#[case::setsid("sh (env -i setsid sleep 3600 >/dev/null 2>&1 &) ; touch pid")]
+#[case::hopper(
+    "sh (env -i perl -e 'use POSIX; while (1) { fork and exit; POSIX::setsid() }' >/dev/null 2>&1 &) ; touch pid"
+)]
+#[tokio::test]
+async fn nothing_is_left_that_has_cleared_its_environment(
+    #[case] escape: &str,
+    #[values("its own end", "a stop", "an abort")] by: &str,
+) {
+    nothing_is_left_of(escape, by).await;
+}
+
+/// Whether namespaces can be made here.
+#[expect(clippy::disallowed_methods, reason = "a question to the system")]
+fn namespaces() -> bool {
+    let made = std::process::Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "true",
+        ])
+        .output();
+    made.is_ok_and(|output| output.status.success())
+}
+
+/// Which the quiet and the busy machine are measured by: from the request to the end of the last process.
+async fn nothing_is_left_of(escape: &str, by: &str) {
     match by {
         "its own end" => {
             let (stage, held) = stage(escape, "exit 5");
@@ -54,6 +104,21 @@ async fn nothing_is_left(
             let record = recorded(&supervised).await;
             assert_eq!((record.ended_by, record.left), (EndedBy::Stop, 0));
             held.assert_all_gone_within(AT_ONCE);
+        }
+        "an abort" => {
+            let (stage, held) = stage(escape, "touch ready\nwait-for never");
+            let supervised = stage.start().await;
+            until("it is ready", || stage.work("ready").exists()).await;
+            let begun = Instant::now();
+            let killed = supervised.kill(EndedBy::Stop).await;
+            assert!(matches!(killed, Killed::Asked(_)), "{killed:?}");
+            held.assert_all_gone_within(AT_ONCE.saturating_sub(begun.elapsed()));
+            println!(
+                "gone after {:.1} ms",
+                begun.elapsed().as_secs_f64() * 1000.0
+            );
+            let record = recorded(&supervised).await;
+            assert_eq!((record.ended_by, record.left), (EndedBy::Stop, 0));
         }
         _ => {
             let (stage, held) = stage(escape, "touch ready\nwait-for never");

@@ -6,6 +6,7 @@
 )]
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use agent_runner_api::process::{
     Attachment, Ended, Identity, Killed, StartError, Started, Supervised, attach, start,
 };
-use agent_runner_api::run::{EndedBy, Exit};
+use agent_runner_api::run::{EndedBy, Exit, Silence};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -113,7 +114,32 @@ async fn a_killed_supervisor_takes_its_agent_along_and_nobody_knows_the_exit() {
 }
 
 #[tokio::test]
-async fn a_stopped_supervisor_keeps_nobody_waiting_and_is_killed_with_all_it_had() {
+async fn a_stopped_supervisor_is_woken_to_end_its_agent() {
+    let stage = Stage::of("hold held\nspawn-setsid 3600 pid\ntouch ready\nwait-for never");
+    let held = stage.held_fifo();
+    ready(&stage).await;
+    let supervised = attached(&stage).await;
+    signal(&supervised.started().supervisor, Signal::STOP);
+    until("it is stopped", || {
+        supervised.held() == Some(Silence::Stopped)
+    })
+    .await;
+
+    let begun = Instant::now();
+    let killed = attached(&stage).await.kill(EndedBy::Stop).await;
+    assert!(matches!(killed, Killed::Asked(_)), "{killed:?}");
+    assert!(begun.elapsed() < SILENCE / 2, "{:?}", begun.elapsed());
+    held.assert_all_gone_within(Duration::from_secs(1));
+    let record = recorded(&supervised).await;
+    assert_eq!(
+        (record.exit, record.ended_by),
+        (Exit::Signal(9), EndedBy::Stop)
+    );
+}
+
+/// Here it is alive and at work, but its socket leads to somebody who never answers.
+#[tokio::test]
+async fn a_mute_supervisor_keeps_nobody_waiting_and_is_killed_with_all_it_had() {
     let stage = Stage::of(
         // The second one has no marker to be found by.
         "hold held\nspawn-setsid 3600 pid\nsh (env -i setsid sleep 3600 >/dev/null 2>&1 &)\ntouch ready\nwait-for never",
@@ -121,7 +147,9 @@ async fn a_stopped_supervisor_keeps_nobody_waiting_and_is_killed_with_all_it_had
     let held = stage.held_fifo();
     ready(&stage).await;
     let supervised = attached(&stage).await;
-    signal(&supervised.started().supervisor, Signal::STOP);
+    let socket = stage.dir().join("control.sock");
+    fs::remove_file(&socket).unwrap();
+    let _mute = UnixListener::bind(&socket).unwrap();
 
     let begun = Instant::now();
     let supervised_again = attached(&stage).await;
@@ -138,6 +166,31 @@ async fn a_stopped_supervisor_keeps_nobody_waiting_and_is_killed_with_all_it_had
     assert!(begun.elapsed() < SILENCE, "kill: {:?}", begun.elapsed());
     assert!(
         matches!(killed, Killed::ByForce { swept: 3.., .. }),
+        "{killed:?}"
+    );
+    held.assert_all_gone_within(Duration::from_secs(1));
+    assert_eq!(ended(&supervised).await.exit(), Exit::Unknown);
+}
+
+/// A debugger cannot be argued with: nothing is asked, and nobody waits.
+#[tokio::test]
+async fn a_traced_supervisor_is_killed_at_once_with_all_it_had() {
+    let stage = Stage::of("hold held\nspawn-setsid 3600 pid\ntouch ready\nwait-for never");
+    let held = stage.held_fifo();
+    let supervised = ready(&stage).await;
+    let pid = nix::unistd::Pid::from_raw(supervised.started().supervisor.pid);
+    if let Err(why) = nix::sys::ptrace::seize(pid, nix::sys::ptrace::Options::empty()) {
+        println!("skipped: a traced supervisor, since this user may not trace: {why}");
+        return;
+    }
+    nix::sys::ptrace::interrupt(pid).unwrap();
+    until("it is held", || supervised.held() == Some(Silence::Traced)).await;
+
+    let begun = Instant::now();
+    let killed = supervised.kill(EndedBy::Stop).await;
+    assert!(begun.elapsed() < SILENCE / 4, "{:?}", begun.elapsed());
+    assert!(
+        matches!(killed, Killed::ByForce { swept: 2.., .. }),
         "{killed:?}"
     );
     held.assert_all_gone_within(Duration::from_secs(1));

@@ -70,6 +70,11 @@ impl Client {
         }
     }
 
+    /// Where it is, as a socket has it.
+    pub fn address(&self) -> String {
+        self.url.trim_start_matches("http://").to_owned()
+    }
+
     /// Asks; `None` if the server has gone before it had answered.
     pub fn try_ask(
         &self,

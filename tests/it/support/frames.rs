@@ -38,6 +38,8 @@ pub struct Frames {
     lines: BufReader<Box<dyn Read + Send>>,
     /// How many comments came between the frames.
     pub heartbeats: usize,
+    /// Whether the service has said that it stops.
+    pub stopping: bool,
 }
 
 impl Frames {
@@ -45,6 +47,7 @@ impl Frames {
         Frames {
             lines: BufReader::with_capacity(256 * 1024, body),
             heartbeats: 0,
+            stopping: false,
         }
     }
 
@@ -60,6 +63,7 @@ impl Frames {
                 Some(("data", value)) => json = Some(serde_json::from_str(value).unwrap()),
                 Some(("retry", _)) => {}
                 None if line.is_empty() => {
+                    self.stopping |= name.as_deref() == Some("stopping");
                     if let (Some(id), Some(name), Some(json)) =
                         (id.take(), name.take(), json.take())
                     {

@@ -200,11 +200,6 @@ impl Server {
         self.child.lock().unwrap()
     }
 
-    /// The process that serves now.
-    pub fn pid(&self) -> u32 {
-        self.child().id()
-    }
-
     /// Kills it (SIGKILL), as a crash does.
     pub fn kill(&self) {
         let mut child = self.child();

@@ -1,5 +1,7 @@
 //! The limits of one agent: when to look at its output, and what the look means. Pure.
 //!
+//! Its supervisor holds them; while that is silent, the server's vigil does.
+//!
 //! Looking is one `fstat(2)`, from a few times a second near a limit to never without one. Not inotify: a user has
 //! 128 instances as a rule, which many agents would use up.
 
@@ -25,11 +27,11 @@ pub(super) struct LimitWatch {
 }
 
 impl LimitWatch {
-    /// The agent starts now, with no output.
-    pub(super) fn new(limits: LaunchLimits, now: Instant) -> LimitWatch {
+    /// The agent was started at `begun`, and its output is watched from now on.
+    pub(super) fn new(limits: LaunchLimits, begun: Instant, now: Instant) -> LimitWatch {
         let mut watch = LimitWatch {
             limits,
-            begun: now,
+            begun,
             size: 0,
             grown_at: now,
             due: None,
@@ -94,7 +96,7 @@ mod tests {
 
     fn watch(limits: LaunchLimits) -> (LimitWatch, impl Fn(u64) -> Instant) {
         let start = Instant::now();
-        (LimitWatch::new(limits, start), move |ms| {
+        (LimitWatch::new(limits, start, start), move |ms| {
             start + Duration::from_millis(ms)
         })
     }
@@ -143,6 +145,20 @@ mod tests {
         assert_eq!(watch.due(), Some(at(50)));
         assert_eq!(watch.look(100, at(50)), None);
         assert_eq!(watch.look(101, at(100)), Some(EndedBy::OutputSize));
+    }
+
+    #[test]
+    fn who_watches_from_the_middle_on_counts_the_time_before_and_not_the_silence_before() {
+        let start = Instant::now();
+        let limits = LaunchLimits {
+            wall_clock_ms: Some(1000),
+            idle_ms: Some(600),
+            ..LaunchLimits::default()
+        };
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut watch = LimitWatch::new(limits, start, at(900));
+        assert_eq!(watch.look(0, at(950)), None);
+        assert_eq!(watch.look(0, at(1000)), Some(EndedBy::WallClock));
     }
 
     #[test]
