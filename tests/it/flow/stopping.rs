@@ -72,6 +72,7 @@ fn slow_git(setup: &Setup, step: &str) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
+/// The protection is that of a crash: nothing has moved before the intent is in the journal.
 #[test]
 fn a_merge_in_the_middle_is_taken_up_as_after_a_crash() {
     let setup = Setup::new();
