@@ -1,7 +1,9 @@
 //! Writing refs: several at once or none, each only if it is what it was.
 
 use std::path::Path;
+use std::time::Duration;
 
+use super::call::Output;
 use super::error::Error;
 use super::names::RefName;
 use super::repository::Repository;
@@ -56,6 +58,17 @@ impl RefEdit {
     }
 }
 
+/// Refs that nobody else changes.
+const OURS: [&str; 2] = ["refs/agent_runner/", "refs/heads/auto/"];
+/// git holds the lock of a ref for milliseconds.
+const LONGEST_LOCK: Duration = Duration::from_secs(10);
+
+/// Whether this lock has been there for longer than any git holds one. A power cut leaves it without its content.
+pub(crate) fn is_left(lock: &Path) -> bool {
+    let changed = lock.symlink_metadata().and_then(|meta| meta.modified());
+    changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_LOCK))
+}
+
 /// Why refs were not changed. None of them was.
 #[derive(Debug, thiserror::Error)]
 pub enum NotMoved {
@@ -78,16 +91,10 @@ impl Repository {
         effect::awaits(Effect::RefsWrite)
             .await
             .map_err(Error::from)?;
-        let instructions: String = edits.iter().map(RefEdit::instruction).collect();
-        let output = self
-            .call("update-ref")
-            .args(["--no-deref", "-m", reason, "--stdin", "-z"])
-            // For the reflog; a ref has no author.
-            .env("GIT_COMMITTER_NAME", "agent_runner_api")
-            .env("GIT_COMMITTER_EMAIL", "agent_runner_api@localhost")
-            .stdin(instructions.into_bytes())
-            .run_any()
-            .await?;
+        let mut output = self.update_refs(edits, reason).await?;
+        if output.code() != 0 && self.break_left_locks(edits)? {
+            output = self.update_refs(edits, reason).await?;
+        }
         if output.code() == 0 {
             effect::awaits(Effect::RefsSync)
                 .await
@@ -108,6 +115,33 @@ impl Repository {
             }
         }
         Err(output.failed().into())
+    }
+
+    async fn update_refs(&self, edits: &[RefEdit], reason: &str) -> Result<Output, Error> {
+        let instructions: String = edits.iter().map(RefEdit::instruction).collect();
+        self.call("update-ref")
+            .args(["--no-deref", "-m", reason, "--stdin", "-z"])
+            // For the reflog; a ref has no author.
+            .env("GIT_COMMITTER_NAME", "agent_runner_api")
+            .env("GIT_COMMITTER_EMAIL", "agent_runner_api@localhost")
+            .stdin(instructions.into_bytes())
+            .run_any()
+            .await
+    }
+
+    /// Takes away the locks of refs that are ours alone, where a git that was killed, or a power cut, has left them; whether
+    /// there were any.
+    fn break_left_locks(&self, edits: &[RefEdit]) -> Result<bool, Error> {
+        let mut broken = false;
+        let ours = |name: &&RefName| OURS.iter().any(|ours| name.as_str().starts_with(ours));
+        for name in edits.iter().map(RefEdit::name).filter(ours) {
+            let lock = self.common_dir().join(format!("{name}.lock"));
+            if is_left(&lock) {
+                std::fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
+                broken = true;
+            }
+        }
+        Ok(broken)
     }
 
     /// git writes a ref's file to disk, but not the folder that it was renamed into.

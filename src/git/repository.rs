@@ -170,11 +170,14 @@ impl Repository {
 
     /// Writes to disk all that was written to the repository's file system.
     pub fn sync(&self) -> Result<(), Error> {
-        let objects = self.common_dir.join("objects");
-        let folder = std::fs::File::open(&objects).map_err(Error::io("open", &objects))?;
-        rustix::fs::syncfs(&folder)
-            .map_err(|errno| Error::io("write to disk", &objects)(errno.into()))
+        sync_with(&self.common_dir.join("objects"))
     }
+}
+
+/// Writes to disk all that was written to the file system of this folder.
+pub(crate) fn sync_with(folder: &Path) -> Result<(), Error> {
+    let open = std::fs::File::open(folder).map_err(Error::io("open", folder))?;
+    rustix::fs::syncfs(&open).map_err(|errno| Error::io("write to disk", folder)(errno.into()))
 }
 
 /// The checkout of a repository made with `--separate-git-dir`: only a `.git` file in it leads here, so it is

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::land::checkouts_of;
 use crate::effect::{self, Effect};
-use crate::git::{Call, Checkout, Error, LONG, RefName, Repository};
+use crate::git::{Call, Checkout, Error, LONG, RefName, Repository, sync_with};
 use crate::run::CommitId;
 
 /// What stands in the way of bringing a checkout along.
@@ -119,6 +119,12 @@ async fn exchange(
             .args(["-m", "-u", from.as_str(), to.as_str()])
             .run()
             .await?;
+        // git syncs the index and never the files: after a power cut the files would be empty, and the next commit there
+        // would take the work back.
+        let folder = checkout.path.clone();
+        tokio::task::spawn_blocking(move || sync_with(&folder))
+            .await
+            .map_err(|ended| Error::io("write to disk", &checkout.path)(ended.into()))??;
     }
     Ok(blocked)
 }

@@ -17,4 +17,4 @@ mod land;
 
 pub use bring::{Blocked, bring_along};
 pub use candidate::{Candidate, CandidateError, candidate, release};
-pub use land::{Behind, LandRefused, Landed, land};
+pub use land::{BaseLock, Behind, LandRefused, Landed, break_own_lock, land};

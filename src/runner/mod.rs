@@ -21,6 +21,7 @@ mod slots;
 mod start;
 pub mod stream;
 mod take_away;
+mod trusted_clock;
 mod work;
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,6 @@
 //! Rows of the journal.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
@@ -249,6 +250,30 @@ pub fn last_seq(connection: &Connection) -> Result<u64, StoreError> {
             row.get(0)
         })
         .attempted("read the number of the newest event")
+}
+
+/// When the newest event was written; nothing if there is none.
+///
+/// # Errors
+/// The row cannot be read.
+pub fn newest_at(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<String> = connection
+        .query_row(
+            "SELECT at FROM events ORDER BY seq DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+        .attempted("read the time of the newest event")?;
+    at.map(|at| {
+        at.parse()
+            .map_err(|error: jiff::Error| StoreError::Unreadable {
+                what: "time of the newest event",
+                id: at.clone(),
+                detail: error.to_string(),
+            })
+    })
+    .transpose()
 }
 
 fn select(

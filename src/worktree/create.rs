@@ -98,10 +98,10 @@ async fn fill(
     repo.edit_refs(&[edit], "a run starts here").await?;
     let index = place.admin(repo).join("index");
     let read_tree = || {
-        // The files can be made again: their index need not wait for the disk.
+        // Objects are there already. An index that a power cut made empty would be a damaged repository for git.
         repo.call("read-tree")
             .checkout(&place.path(), &index)
-            .config("core.fsync=none")
+            .config("core.fsync=index")
             .timeout(LONG)
     };
     effect::awaits(Effect::PlaceCheckout)

@@ -1,6 +1,7 @@
 //! Where a worktree is: its folder, its branch, and its git dir as seen from the repository.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -188,7 +189,9 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     effect::begins(Effect::PlaceWrite)?;
     let name = uuid::Uuid::now_v7().simple().to_string();
     let aside = path.with_file_name(format!(".new-{name}"));
-    let written = std::fs::write(&aside, bytes)
+    // Synced: git takes an empty HEAD or index for a damaged repository, and that is what a power cut would leave.
+    let written = std::fs::File::create_new(&aside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .map_err(Error::io("write", &aside))
         .and_then(|()| std::fs::rename(&aside, path).map_err(Error::io("rename to", path)));
     if written.is_err() {

@@ -118,9 +118,9 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let (ended_at, duration_ms) = (clock::now(), millis(begun.elapsed()));
     effect::comes(Effect::SupervisorSweep);
     let Swept { killed, left } = sweep(cgroup.as_ref());
-    // The record says how long the output is: that has to be true after a power cut too.
-    if let Err(e) = output.sync_data() {
-        note(&format!("the output is not known to be on disk: {e}"));
+    // Whoever reads the record may count on what the agent printed; a disk that fails here does not change how it ended.
+    if let Err(e) = output.sync_all() {
+        note(&format!("the output may not outlive a power cut: {e}"));
     }
     let record = with_usage(ExitRecord {
         exit,

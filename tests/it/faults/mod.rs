@@ -2,6 +2,7 @@
 //! what each test does and its last figures.
 
 mod chance;
+mod clock;
 mod descriptors;
 mod each_effect;
 mod figures;
@@ -10,6 +11,7 @@ mod floor;
 mod full_disk;
 mod merge;
 mod model;
+mod power;
 mod random;
 mod restart;
 mod silent;

@@ -18,6 +18,7 @@ mod asking;
 
 use asked::Asked;
 use asking::ask_something;
+pub use asking::put_workflow;
 
 const KILLS: usize = 50;
 const CLIENTS: usize = 3;

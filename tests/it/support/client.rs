@@ -136,7 +136,7 @@ impl Client {
     #[track_caller]
     pub fn upload(&self, path: &str, fields: &[(&str, &str)], file: (&str, &[u8])) -> Answer {
         self.try_upload(path, fields, file)
-            .unwrap_or_else(|| panic!("{path}: no answer"))
+            .unwrap_or_else(|| panic!("POST {path}: no answer"))
     }
 
     /// The same; `None` if the server has gone before it had answered.

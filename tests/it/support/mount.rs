@@ -7,6 +7,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::wait::until;
+
 /// A folder with a file system of its own, unmounted when this is dropped.
 pub struct Mounted {
     folder: Option<TempDir>,
@@ -21,8 +23,24 @@ impl Mounted {
 
     /// The file system in this file, by a loop device.
     pub fn image(file: &Path, options: &str) -> Option<Mounted> {
+        Mounted::mount(&["-o", &format!("loop,{options}"), file.to_str().unwrap()])
+    }
+
+    /// Takes what is mounted away and mounts the file system in this file at the same place.
+    pub fn exchange(&self, file: &Path, options: &str) {
+        let at = self.path().to_str().unwrap();
+        until("nobody is there any more", || run("umount", &[at]).is_ok());
         let options = format!("loop,{options}");
-        Mounted::mount(&["-o", &options, file.to_str().unwrap()])
+        run("mount", &["-o", &options, file.to_str().unwrap(), at]).unwrap();
+    }
+
+    /// The name of the block device that is mounted.
+    pub fn device(&self) -> String {
+        let found = run(
+            "findmnt",
+            &["-n", "-o", "SOURCE", self.path().to_str().unwrap()],
+        );
+        found.unwrap().trim().trim_start_matches("/dev/").to_owned()
     }
 
     fn mount(arguments: &[&str]) -> Option<Mounted> {
