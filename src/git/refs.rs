@@ -69,10 +69,10 @@ pub(crate) fn is_left(lock: &Path) -> bool {
     changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_LOCK))
 }
 
-/// Why refs were not changed. None of them was.
+/// Why it is not known that refs were changed and are on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum NotMoved {
-    /// This one was not what it should have been.
+    /// This one was not what it should have been: none of them was changed.
     #[error("{name} is not what it was")]
     Changed {
         /// Which ref.
@@ -80,7 +80,7 @@ pub enum NotMoved {
         /// Where it is now.
         now: Option<CommitId>,
     },
-    /// git failed.
+    /// git failed, or the way to the disk: they may have been changed.
     #[error(transparent)]
     Git(#[from] Error),
 }

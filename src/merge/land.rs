@@ -31,7 +31,7 @@ pub struct Behind {
     pub why: String,
 }
 
-/// Why nothing moved.
+/// Why it is not known to have landed; nothing moved, but for the last of these.
 #[derive(Debug, thiserror::Error)]
 pub enum LandRefused {
     /// The base is not where the candidate was made for.
@@ -62,7 +62,7 @@ pub enum LandRefused {
         /// What is going on there.
         why: &'static str,
     },
-    /// git failed.
+    /// git failed: it may have moved all the same.
     #[error(transparent)]
     Git(#[from] Error),
 }

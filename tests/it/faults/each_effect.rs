@@ -2,7 +2,7 @@
 //! fails (error), or it takes 300 ms (delay). `src/effect/mod.rs` has the effects.
 //!
 //! A story is played once undisturbed, and each passage of an effect is counted. Then it is played once for each
-//! passage and strike; a delay strikes at all passages of its effect. After an abort the service is started again, as
+//! passage and strike; a delay is at all passages of all effects of one kind. After an abort the service is started again, as
 //! whoever watches over it does; after an answer of 5xx, or none, the client asks again. Then everything must come to
 //! the same good end by itself, at which each thing that was answered is there and `check_world` finds nothing.
 //!
@@ -25,9 +25,9 @@ use fault::{Action, Fault};
 use story::{Story, play};
 
 /// How many stories are played at once.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 
-/// The strikes at all that an undisturbed story passes.
+/// The strikes at all that an undisturbed story passes, one passage each.
 fn faults(story: Story, action: Action) -> Vec<Fault> {
     let passed = play(story, None);
     let can_fail: BTreeMap<&str, bool> = Effect::ALL
@@ -40,14 +40,28 @@ fn faults(story: Story, action: Action) -> Vec<Fault> {
         if action == Action::Error && !can_fail[name] {
             continue;
         }
-        let times = if action == Action::Delay { 1 } else { times };
         faults.extend((1..=times).map(|passage| Fault {
-            point: point.clone(),
+            points: vec![point.clone()],
             action,
             passage,
         }));
     }
     faults
+}
+
+/// The delays of a story: the effects of one kind (`refs.…`) in one role at once, each at every passage.
+fn delays(story: Story) -> Vec<Fault> {
+    let mut by_kind: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for point in play(story, None).into_keys() {
+        let kind = point.split('.').next().unwrap();
+        by_kind.entry(kind.to_owned()).or_default().push(point);
+    }
+    let delay = |points| Fault {
+        points,
+        action: Action::Delay,
+        passage: 1,
+    };
+    by_kind.into_values().map(delay).collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "set from outside, for one test")]
@@ -82,7 +96,10 @@ fn a_story_ends_well_wherever_it_is_struck(
     story: Story,
     #[values(Action::Abort, Action::Error, Action::Delay)] action: Action,
 ) {
-    let mut faults = faults(story, action);
+    let mut faults = match action {
+        Action::Delay => delays(story),
+        Action::Abort | Action::Error => faults(story, action),
+    };
     faults.retain(|fault| only().is_none_or(|only| fault.to_string().contains(&only)));
     let next = AtomicUsize::new(0);
     let broken = Mutex::new(Vec::new());

@@ -159,6 +159,16 @@ impl<'a> Patient<'a> {
         answer.json()
     }
 
+    /// Waits until its agent works, or it is at rest already.
+    pub fn started(&self, id: &str) {
+        until("its agent works", || {
+            let list = self.get("/api/runs");
+            let mut all = list["runs"].as_array().unwrap().iter();
+            let run = all.find(|run| run["id"] == id).expect("it is there");
+            !["queued", "preparing"].contains(&run["status"].as_str().unwrap())
+        });
+    }
+
     /// The run once nothing goes on in it; this costs the service no git.
     pub fn at_rest(&self, id: &str) -> Value {
         let mut run = Value::Null;

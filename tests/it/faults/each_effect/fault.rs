@@ -20,8 +20,8 @@ pub enum Action {
 /// A strike.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// The name of an effect, with the role of the process that passes it.
-    pub point: String,
+    /// The names of effects, with the role of the process that passes them. One, but for a delay.
+    pub points: Vec<String>,
     pub action: Action,
     /// At which passage in a process, from 1; a delay is at each.
     pub passage: usize,
@@ -29,7 +29,8 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} at {} ({})", self.action, self.point, self.passage)
+        let points = self.points.join(" ");
+        write!(f, "{:?} at {points} ({})", self.action, self.passage)
     }
 }
 
@@ -39,22 +40,18 @@ const TRACE: &str = "marks/trace";
 impl Fault {
     /// From the next start on it may strike, once; a delay strikes always.
     pub fn arm(&self, setup: &Setup) {
-        let points = match self.action {
-            Action::Delay => format!("{}=return(delay)", self.point),
-            Action::Abort | Action::Error => {
-                let word = if self.action == Action::Abort {
-                    "abort"
-                } else {
-                    "error"
-                };
-                let before = match self.passage {
-                    1 => String::new(),
-                    n => format!("{}*off->", n - 1),
-                };
-                format!("{}={before}1*return({word})", self.point)
-            }
+        let before = match self.passage {
+            1 => String::new(),
+            n => format!("{}*off->", n - 1),
         };
-        setup.set_variable("FAILPOINTS", &points);
+        let what = match self.action {
+            Action::Abort => format!("{before}1*return(abort)"),
+            Action::Error => format!("{before}1*return(error)"),
+            Action::Delay => "return(delay)".to_owned(),
+        };
+        let points = self.points.iter();
+        let points: Vec<_> = points.map(|point| format!("{point}={what}")).collect();
+        setup.set_variable("FAILPOINTS", &points.join(";"));
         if self.action == Action::Delay {
             trace(setup);
         } else {
@@ -65,14 +62,17 @@ impl Fault {
 
     pub fn has_struck(&self, server: &Server) -> bool {
         match self.action {
-            Action::Delay => passages(server).contains_key(&self.point),
+            Action::Delay => {
+                let passed = passages(server);
+                self.points.iter().all(|point| passed.contains_key(point))
+            }
             Action::Abort | Action::Error => server.at(STRUCK).exists(),
         }
     }
 
     /// Whether it is the service itself that is struck.
     pub fn is_in_service(&self) -> bool {
-        !self.point.contains(':')
+        !self.points.iter().any(|point| point.contains(':'))
     }
 
     /// Whether an attempt may fail so: by the death of a process, or because a step of its start or end failed.

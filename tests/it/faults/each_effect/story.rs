@@ -69,6 +69,12 @@ pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
         patient.start_until_up();
     }
     let id = scene.act(story, &patient);
+    if fault.is_none() && story == Story::Expire {
+        // The ref is gone a moment before it is gone from the disk.
+        until("it is gone from the disk", || {
+            passages(&server).contains_key("refs.sync")
+        });
+    }
     let passed = passages(&server);
     if story != Story::Expire {
         scene.end_well(story, &patient, &id);
@@ -172,7 +178,7 @@ impl Scene {
                 patient.finished(&id);
             }
             // From the start of the agent on it is as any other.
-            Story::NeverStarted => {}
+            Story::NeverStarted => patient.started(&id),
             Story::Prove => {
                 let page = patient.show(&id, "page", ("page.png", b"a picture"));
                 patient.validate(&id, &page);
