@@ -41,8 +41,8 @@ async fn holding(test: &str, escape: &str, then: &str) -> Option<(Stage, Held)> 
 }
 
 /// Leaves its session and group at each fork, thousands of times a second, without the marker in its environment: neither a
-/// group nor a search finds it.
-pub const LEAVING_HOPPER: &str = "sh (env -i perl -MPOSIX -e 'POSIX::setsid(); while (1) { fork and POSIX::_exit(0); POSIX::setsid() }' >/dev/null 2>&1 &) ; touch pid";
+/// group nor a search finds it. It is waited for: before its exec it has the marker still.
+pub const LEAVING_HOPPER: &str = "sh (env -i perl -MPOSIX -e 'POSIX::setsid(); open F, q(>hopping); close F; while (1) { fork and POSIX::_exit(0); POSIX::setsid() }' >/dev/null 2>&1 &)\nwait-for hopping";
 
 /// Red with `cgroup.kill` taken out of `Cgroup::kill_all`: the leaving hopper then outlives its supervisor, which the search
 /// by marker cannot change. (It is why this matrix has one row more than that of `escape`.)
