@@ -111,9 +111,17 @@ fn a_merge_in_the_middle_is_taken_up_as_after_a_crash() {
     server.check_world();
 }
 
-/// Seen red: with the folder of uploads not emptied at the start, the half of it stays for ever.
 #[test]
 fn an_upload_in_the_middle_is_cut_off_and_leaves_nothing() {
+    cut_off(stops_in_time);
+}
+
+#[test]
+fn an_upload_in_the_middle_of_a_crash_leaves_nothing_after_the_next_start() {
+    cut_off(Server::kill);
+}
+
+fn cut_off(stop: impl Fn(&Server)) {
     let server = Server::start();
     let run = server.finished("write work.txt done");
     let address = server.client().address();
@@ -129,7 +137,7 @@ fn an_upload_in_the_middle_is_cut_off_and_leaves_nothing() {
     let uploads = server.at("state/uploads");
     let lying = || fs::read_dir(&uploads).unwrap().count();
     until("half of it lies there", || lying() == 1);
-    stops_in_time(&server);
+    stop(&server);
     let mut answer = Vec::new();
     // Cut off, with or without a word.
     let _broken = stream.read_to_end(&mut answer);
