@@ -21,6 +21,9 @@ use crate::worktree::{self, RemoveBranch};
 /// How often a landing is tried again because the base or the run moved meanwhile.
 const TRIES: u32 = 10;
 
+/// The room without which the base is not moved: its checkouts have to be brought along, and could not be.
+const ROOM_TO_LAND: u64 = 2 << 20;
+
 /// How to merge.
 #[derive(Debug, Clone, Default)]
 pub struct MergeAsk {
@@ -145,6 +148,9 @@ impl Driver {
     async fn try_to_land(&mut self, ask: &MergeAsk) -> Result<Tried, NotMerged> {
         let run = self.run()?;
         let asked = ask_gate(self.context(), &run).await?;
+        if let Some(full) = self.context().room.under(ROOM_TO_LAND) {
+            return Err(NotMerged::Failed(full.into_error()));
+        }
         let permit = asked.answer.map_err(NotMerged::GateClosed)?;
         let (onto, head) = (permit.onto().clone(), permit.head().commit.clone());
         let candidate = self.candidate(&run, permit, ask.message.as_deref()).await?;

@@ -46,6 +46,13 @@ impl FileSystem {
         self.free < self.floor
     }
 
+    /// The failure of what would not fit on it.
+    #[must_use]
+    pub fn into_error(self) -> anyhow::Error {
+        let (path, kib) = (self.path.display(), self.free >> 10);
+        anyhow::anyhow!("{}: {path} has {kib} KiB free", WORDS[0])
+    }
+
     /// How much is free, how much must be, and what to do.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -106,6 +113,13 @@ impl Room {
             return None;
         }
         self.look().into_iter().find(FileSystem::is_low)
+    }
+
+    /// A file system with less than these bytes free, whatever the floor is.
+    #[must_use]
+    pub fn under(&self, bytes: u64) -> Option<FileSystem> {
+        let mut all = self.look().into_iter();
+        all.find(|system| system.free < bytes)
     }
 }
 

@@ -23,6 +23,7 @@ fn while_another_program_writes_reads_go_on_and_what_was_answered_is_stored() {
             json!({"item_key": "review", "kind": "text", "payload_text": format!("note {n}")});
         let answer = known.post("/evidence", &note);
         answer.expect_problem(503, "degraded");
+        assert_eq!(answer.header("retry-after"), "1");
         said.push(answer);
         assert_eq!(server.get("/api/health").expect(200)["status"], "ok");
         assert_eq!(known.detail()["dod_items"][0]["evidence"], json!([]));
