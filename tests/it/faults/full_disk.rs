@@ -176,7 +176,7 @@ fn a_full_disk_refuses_clearly_and_loses_nothing(#[case] size: u64) {
         run
     });
     // Room for what the second one leaves to be committed as well.
-    let mut ballast = Ballast::of(&disk, disk.free() * 2 / 3);
+    let mut ballast = Ballast::of(&disk, disk.free() * 4 / 5);
     server.mark("fill");
     until("both have found the disk full", || {
         gluttons
@@ -191,6 +191,7 @@ fn a_full_disk_refuses_clearly_and_loses_nothing(#[case] size: u64) {
     }
     assert!(told.refused > 0);
     ballast.make_all_room();
+    fs::remove_file(gluttons[0].worktree.join("ignored")).unwrap();
     // What was begun goes on by itself, and everything goes through.
     let refused = told.refused;
     let mut n = STEPS;
