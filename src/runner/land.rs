@@ -22,7 +22,7 @@ use crate::worktree::{self, RemoveBranch};
 const TRIES: u32 = 10;
 
 /// The room without which the base is not moved: its checkouts have to be brought along, and could not be.
-const ROOM_TO_LAND: u64 = 2 << 20;
+const ROOM_TO_LAND: u64 = 256 << 10;
 
 /// How to merge.
 #[derive(Debug, Clone, Default)]
