@@ -9,6 +9,7 @@ pub mod create;
 pub mod doctor;
 pub mod end;
 mod fields;
+mod gc;
 mod payload;
 pub mod prompt;
 pub mod proof;

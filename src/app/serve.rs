@@ -21,9 +21,9 @@ use crate::git::{self, OpenError, ProgramError, RefName, Repository};
 use crate::http;
 use crate::journal::Journal;
 use crate::process::{Containment, NotHad, Wanted, bus_address};
-use crate::runner::expire::expire_daily;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
+use crate::runner::gc::gc_daily;
 use crate::runner::room::Room;
 use crate::runner::{Context, Lanes, Runner};
 use crate::store::{Store, StoreError, migrate};
@@ -149,7 +149,7 @@ async fn serve_until_told(
     runner.recover().await.map_err(anyhow::Error::new)?;
     let router = http::router(app, http::Guard::new(port, origins));
     announce(&context, address, port, max_running);
-    tokio::spawn(expire_daily(context.clone()));
+    tokio::spawn(gc_daily(context.clone()));
     tokio::spawn(mend_after_start(context.clone()));
     let looked_at = context.clone();
     tokio::spawn(async move {

@@ -12,6 +12,7 @@ mod error;
 mod evidence;
 mod exit_code;
 mod follow;
+mod gc;
 mod list;
 mod logs;
 mod merge;
@@ -90,6 +91,8 @@ enum Command {
     Workflows(workflows::WorkflowsArgs),
     /// Check what the server needs, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Let go of what is past its time: preserved work, leftovers, trash, payloads that nothing names
+    Gc(gc::GcArgs),
     /// Write database and evidence into one file, also while the server runs
     Backup(archive::BackupArgs),
     /// Bring back a backup; the server must be stopped
@@ -153,6 +156,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::Message(args)) => message::message(&args, &around),
         Some(Command::Workflows(args)) => workflows::workflows(&args, &around),
         Some(Command::Doctor(args)) => return doctor::doctor(&args, &around),
+        Some(Command::Gc(args)) => gc::gc(&args, &around),
         Some(Command::Backup(args)) => return archive::backup(&args, &around),
         Some(Command::RestoreBackup(args)) => return archive::restore_backup(&args, &around),
         Some(Command::Export(args)) => return archive::export(&args, &around),

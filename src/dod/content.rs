@@ -7,6 +7,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -17,6 +19,50 @@ use crate::effect::{self, Effect, Struck};
 #[derive(Debug, Clone)]
 pub struct ContentStore {
     root: PathBuf,
+    /// Held while a payload comes to its place or goes from it: what is put is never what is discarded.
+    places: Arc<Mutex<()>>,
+}
+
+/// A file that may be named by nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unnamed {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its own name: the SHA-256 of a payload.
+    pub name: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// When it was written.
+    pub modified: SystemTime,
+}
+
+impl Unnamed {
+    /// The files of a folder; none if there is no such folder.
+    ///
+    /// # Errors
+    /// It cannot be listed.
+    pub fn in_folder(folder: &Path) -> io::Result<Vec<Unnamed>> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // It may go in the same moment.
+            let Ok(meta) = entry.metadata() else { continue };
+            if let (true, Ok(modified)) = (meta.is_file(), meta.modified()) {
+                files.push(Unnamed {
+                    path: entry.path(),
+                    name: entry.file_name().to_string_lossy().into_owned(),
+                    bytes: meta.len(),
+                    modified,
+                });
+            }
+        }
+        Ok(files)
+    }
 }
 
 /// What was stored.
@@ -64,7 +110,7 @@ impl ContentStore {
     /// The folder cannot be made.
     pub fn open(root: PathBuf) -> Result<Self, ContentError> {
         fs::create_dir_all(root.join("aside")).map_err(failed("make the content store"))?;
-        Ok(ContentStore { root })
+        Ok(ContentStore::at(root))
     }
 
     /// Deletes what a crash left half written. For a start: nobody may be writing.
@@ -81,7 +127,10 @@ impl ContentStore {
     /// The store in this folder, to read from only: nothing is made.
     #[must_use]
     pub fn at(root: PathBuf) -> Self {
-        ContentStore { root }
+        ContentStore {
+            root,
+            places: Arc::default(),
+        }
     }
 
     /// Copies all bytes of `source`, durably.
@@ -136,7 +185,10 @@ impl ContentStore {
         effect::begins(Effect::PayloadSync)?;
         file.sync_all().map_err(failed("sync a payload"))?;
         effect::begins(Effect::PayloadRename)?;
-        fs::rename(aside, &home).map_err(failed("put a payload in its place"))?;
+        {
+            let _alone = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            fs::rename(aside, &home).map_err(failed("put a payload in its place"))?;
+        }
         effect::begins(Effect::PayloadFolder)?;
         for folder in [folder, &self.root] {
             File::open(folder)
@@ -152,6 +204,47 @@ impl ContentStore {
     /// It is not there or cannot be read.
     pub fn open_payload(&self, sha256: &str) -> io::Result<File> {
         File::open(self.path(sha256))
+    }
+
+    /// Every payload in its place, whether evidence names it or not.
+    ///
+    /// # Errors
+    /// A folder cannot be listed.
+    pub fn payloads(&self) -> io::Result<Vec<Unnamed>> {
+        let mut all = Vec::new();
+        for folder in fs::read_dir(&self.root)? {
+            let folder = folder?;
+            if folder.file_name().len() == 2 {
+                all.extend(Unnamed::in_folder(&folder.path())?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// What was being written and never came to its place, or is being written now.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn unfinished(&self) -> io::Result<Vec<Unnamed>> {
+        Unnamed::in_folder(&self.root.join("aside"))
+    }
+
+    /// Deletes a file that nothing names, if it was not written since `before`; whether it did. Gone already is as good.
+    ///
+    /// # Errors
+    /// It cannot be looked at or deleted.
+    pub fn discard(&self, file: &Unnamed, before: SystemTime) -> io::Result<bool> {
+        let _alone = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let discarded = fs::symlink_metadata(&file.path)
+            .and_then(|meta| meta.modified())
+            .and_then(|modified| match modified < before {
+                true => fs::remove_file(&file.path).map(|()| true),
+                false => Ok(false),
+            });
+        match discarded {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            other => other,
+        }
     }
 
     fn path(&self, sha256: &str) -> PathBuf {

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::error::Error;
 use super::full_disk::with_full_disk;
+use super::output::Output;
 use super::pinned::{ENVIRONMENT, SETTINGS};
 
 /// For calls that read, or write a few objects and refs: a cold disk under load.
@@ -25,77 +26,24 @@ const MOST_OUTPUT: usize = 256 << 20;
 /// The most that is kept of what git says to people.
 const MOST_STDERR: usize = 16 << 10;
 
-/// What a call ended with.
-#[derive(Debug)]
-pub(crate) struct Output {
-    call: String,
-    code: i32,
-    stdout: Vec<u8>,
-    stderr: String,
-    truncated: bool,
-}
-
-impl Output {
-    pub(crate) fn code(&self) -> i32 {
-        self.code
-    }
-
-    pub(crate) fn stdout(&self) -> &[u8] {
-        &self.stdout
-    }
-
-    pub(crate) fn into_stdout(self) -> Vec<u8> {
-        self.stdout
-    }
-
-    /// Only for knowing that something was said.
-    pub(crate) fn stderr(&self) -> &str {
-        &self.stderr
-    }
-
-    pub(crate) fn truncated(&self) -> bool {
-        self.truncated
-    }
-
-    /// The answer as one line of text.
-    pub(crate) fn line(&self) -> String {
-        String::from_utf8_lossy(&self.stdout)
-            .trim_end_matches(['\n', '\0'])
-            .to_owned()
-    }
-
-    /// The answer as an object's hash.
-    pub(crate) fn hash<T: std::str::FromStr>(&self) -> Result<T, Error> {
-        let line = self.line();
-        line.parse().map_err(|_| self.unreadable(&line))
-    }
-
-    /// The fields of an answer with `-z`.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = &[u8]> {
-        let body = self.stdout.strip_suffix(b"\0").unwrap_or(&self.stdout);
-        body.split(|byte| *byte == 0)
-            .filter(|_| !self.stdout.is_empty())
-    }
-
-    /// The call failed, though it had no reason that has a name.
-    pub(crate) fn failed(&self) -> Error {
-        Error::Failed {
-            call: self.call.clone(),
-            code: self.code.to_string(),
-            stderr: self.stderr.clone(),
-        }
-    }
-
-    pub(crate) fn unreadable(&self, what: &str) -> Error {
-        Error::Unreadable {
-            call: self.call.clone(),
-            what: what.chars().take(200).collect(),
-        }
-    }
-}
+/// Subcommands that take no lock that anybody else could meet.
+const REPEATABLE: &[&str] = &[
+    "cat-file",
+    "commit-tree",
+    "diff-files",
+    "diff-index",
+    "diff-tree",
+    "for-each-ref",
+    "ls-files",
+    "ls-tree",
+    "merge-base",
+    "merge-tree",
+    "rev-list",
+    "rev-parse",
+];
 
 /// A call being put together.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Call {
     program: PathBuf,
     before: Vec<OsString>,
@@ -215,7 +163,19 @@ impl Call {
     ///
     /// Boxed: a call's state is large, and callers hold many of them in a row.
     pub(crate) fn run_any(self) -> Pin<Box<dyn Future<Output = Result<Output, Error>> + Send>> {
-        Box::pin(self.run_to_end())
+        Box::pin(self.run_again_if_killed())
+    }
+
+    /// A call that somebody killed (the kernel, when memory was short) is made once more, if it only reads or writes
+    /// objects: then it can be done again.
+    async fn run_again_if_killed(self) -> Result<Output, Error> {
+        if !REPEATABLE.contains(&&*self.args[0].to_string_lossy()) {
+            return self.run_to_end().await;
+        }
+        match self.clone().run_to_end().await {
+            Err(Error::Killed { .. }) => self.run_to_end().await,
+            other => other,
+        }
     }
 
     async fn run_to_end(self) -> Result<Output, Error> {
@@ -247,11 +207,8 @@ impl Call {
             });
         }
         if let (None, false) = (talk.code, talk.over) {
-            return Err(Error::Failed {
-                call,
-                code: "a signal".to_owned(),
-                stderr: talk.stderr,
-            });
+            let stderr = talk.stderr;
+            return Err(Error::Killed { call, stderr });
         }
         let code = talk.code.unwrap_or(-1);
         Ok(Output {

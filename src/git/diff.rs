@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::call::Output;
 use super::error::Error;
+use super::output::Output;
 use super::repository::Repository;
 use crate::run::CommitId;
 

@@ -26,6 +26,14 @@ pub enum Error {
         /// What it said, for people.
         stderr: String,
     },
+    /// Somebody killed it.
+    #[error("`{call}` was killed: {stderr}")]
+    Killed {
+        /// The subcommand and its arguments.
+        call: String,
+        /// What it had said until then, for people.
+        stderr: String,
+    },
     /// It was stopped because it took too long.
     #[error("`{call}` was stopped after {} s", limit.as_secs())]
     TimedOut {

@@ -18,8 +18,10 @@ mod diff;
 mod error;
 mod full_disk;
 mod left_out;
+mod locks;
 mod many;
 mod names;
+mod output;
 mod pinned;
 mod program;
 mod read;
@@ -40,4 +42,5 @@ pub(crate) use repository::sync_with;
 pub use repository::{Identity, OpenError, Repository};
 
 pub(crate) use call::{Call, LONG};
-pub(crate) use checkouts::{checked_out_at, read_head};
+pub(crate) use checkouts::{Busy, checked_out_at, read_head};
+pub(crate) use locks::Note;

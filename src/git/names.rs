@@ -135,6 +135,13 @@ impl RefName {
         ))
     }
 
+    /// The ref of such a tip, as git lists it.
+    #[must_use]
+    pub fn below_leftover(name: &str) -> Option<RefName> {
+        let below = name.strip_prefix("refs/agent_runner/preserved/leftover/")?;
+        well_formed(below).then(|| RefName(name.to_owned()))
+    }
+
     /// What keeps a candidate from being collected.
     #[must_use]
     pub fn candidate(candidate: &CommitId) -> RefName {

@@ -1,14 +1,17 @@
 //! Writing refs: several at once or none, each only if it is what it was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::call::Output;
 use super::error::Error;
 use super::names::RefName;
+use super::output::Output;
 use super::repository::Repository;
 use crate::effect::{self, Effect};
 use crate::run::CommitId;
+
+/// How many gits are tried: killed ones are rare, and each waits for locks by itself.
+const TRIES: u32 = 3;
 
 /// One change of a ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,14 @@ impl RefEdit {
             RefEdit::Move { name, from, to } => format!("update {name}\0{to}\0{from}\0"),
             RefEdit::Set(name, to) => format!("update {name}\0{to}\0\0"),
             RefEdit::Delete(name, from) => format!("delete {name}\0{from}\0"),
+        }
+    }
+
+    /// What the ref is at when it is done.
+    fn to(&self) -> Option<&CommitId> {
+        match self {
+            RefEdit::Create(_, to) | RefEdit::Move { to, .. } | RefEdit::Set(_, to) => Some(to),
+            RefEdit::Delete(..) => None,
         }
     }
 
@@ -87,14 +98,61 @@ pub enum NotMoved {
 
 impl Repository {
     /// All of these changes or none; on disk before it returns. `reason` goes into the reflog.
+    ///
+    /// A git that is killed in the middle is followed by another one, for what it had not done yet; a lock that one of
+    /// ours has left is broken (`git/locks.rs` says when).
     pub async fn edit_refs(&self, edits: &[RefEdit], reason: &str) -> Result<(), NotMoved> {
+        let mut edits = edits.to_vec();
+        let mut tries = 1;
+        loop {
+            match self.edit_refs_once(&edits, reason).await {
+                Err(NotMoved::Git(error)) if tries < TRIES => {
+                    if matches!(&error, Error::Killed { .. }) {
+                        edits = self.not_done(edits).await?;
+                        if edits.is_empty() {
+                            return Ok(());
+                        }
+                    } else if self.break_stale_locks().await? == 0
+                        && !self.break_left_locks(&edits)?
+                    {
+                        return Err(error.into());
+                    }
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Those of the changes that a killed git had not come to.
+    async fn not_done(&self, edits: Vec<RefEdit>) -> Result<Vec<RefEdit>, Error> {
+        let mut left = Vec::new();
+        for edit in edits {
+            if self.resolve(edit.name()).await?.as_ref() == edit.to() {
+                self.sync_folder_of(edit.name())?;
+            } else {
+                left.push(edit);
+            }
+        }
+        Ok(left)
+    }
+
+    /// The locks that git takes for these changes, and the file that it writes packed refs to (git removes neither
+    /// when it is killed, and takes none that is there).
+    fn locks_of(&self, edits: &[RefEdit]) -> Vec<PathBuf> {
+        let named = edits.iter().map(|edit| format!("{}.lock", edit.name()));
+        let packed = ["packed-refs.lock", "packed-refs.new"].map(str::to_owned);
+        let locks = named.chain(packed);
+        locks.map(|lock| self.common_dir().join(lock)).collect()
+    }
+
+    async fn edit_refs_once(&self, edits: &[RefEdit], reason: &str) -> Result<(), NotMoved> {
         effect::awaits(Effect::RefsWrite)
             .await
             .map_err(Error::from)?;
-        let mut output = self.update_refs(edits, reason).await?;
-        if output.code() != 0 && self.break_left_locks(edits)? {
-            output = self.update_refs(edits, reason).await?;
-        }
+        let note = self.note_locks(&self.locks_of(edits))?;
+        let output = self.update_refs(edits, reason).await?;
+        note.done()?;
         if output.code() == 0 {
             effect::awaits(Effect::RefsSync)
                 .await

@@ -44,9 +44,10 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
             body["commit"] = json!(commit);
             (FrameName::Merged, body)
         }
-        Event::Aborted { preserved } => {
+        Event::Aborted { preserved, missed } => {
             let mut body = status(run);
             body["preserved_commit"] = json!(preserved);
+            body["not_preserved"] = json!(missed);
             (FrameName::Aborted, body)
         }
         Event::Restored => (FrameName::Restored, status(run)),

@@ -112,7 +112,13 @@ async fn a_card_has_one_live_run_and_is_free_when_it_is_aborted() {
     journal
         .record(
             first.id,
-            vec![Event::AbortStarted, Event::Aborted { preserved: None }],
+            vec![
+                Event::AbortStarted,
+                Event::Aborted {
+                    preserved: None,
+                    missed: Vec::new(),
+                },
+            ],
         )
         .await
         .unwrap();

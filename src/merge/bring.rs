@@ -10,14 +10,15 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
+use std::path::PathBuf;
 
 use super::land::checkouts_of;
 use crate::effect::{self, Effect};
-use crate::git::{Call, Checkout, Error, LONG, RefName, Repository, sync_with};
+use crate::git::{Busy, Call, Checkout, Error, LONG, Note, RefName, Repository, sync_with};
 use crate::run::CommitId;
+
+/// How many gits are tried, if they are killed.
+const TRIES: u32 = 3;
 
 /// What stands in the way of bringing a checkout along.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub async fn bring_along(
     let _in_order = repo.landing.lock().await;
     let mut told = Vec::new();
     for checkout in checkouts_of(repo, base)? {
-        break_lock(repo, &checkout)?;
+        repo.break_stale_locks().await?;
         let blocked = bring(repo, &checkout, from, to).await?;
         told.push((checkout.path, blocked));
     }
@@ -62,9 +63,50 @@ pub(super) async fn obstacle(
     from: &CommitId,
     to: &CommitId,
 ) -> Result<Option<Blocked>, Error> {
+    if checkout.busy() == Some(Busy::Locked) {
+        // One of ours that was killed, perhaps in an earlier life.
+        repo.break_stale_locks().await?;
+    }
     if let Some(busy) = checkout.busy() {
         return Ok(Some(Blocked::Busy(busy.sentence())));
     }
+    let mut tries = 1;
+    loop {
+        let note = repo.note_locks(&[checkout.admin.join("index.lock")])?;
+        let judged = judge(repo, checkout, from, to).await;
+        if let Some(judged) = ended(repo, note, judged, &mut tries).await? {
+            return Ok(judged);
+        }
+    }
+}
+
+/// What a step came to, or nothing if its git was killed and it is to be done again.
+async fn ended<T>(
+    repo: &Repository,
+    note: Note,
+    came_to: Result<T, Error>,
+    tries: &mut u32,
+) -> Result<Option<T>, Error> {
+    match came_to {
+        Err(Error::Killed { .. }) if *tries < TRIES => {
+            *tries += 1;
+            repo.break_stale_locks().await?;
+            Ok(None)
+        }
+        Err(error @ Error::Killed { .. }) => Err(error),
+        other => {
+            note.done()?;
+            other.map(Some)
+        }
+    }
+}
+
+async fn judge(
+    repo: &Repository,
+    checkout: &Checkout,
+    from: &CommitId,
+    to: &CommitId,
+) -> Result<Option<Blocked>, Error> {
     refresh(repo, checkout).await?;
     if let Some(blocked) = blocked(repo, checkout, from, to).await? {
         return Ok(Some(blocked));
@@ -90,14 +132,17 @@ pub(super) async fn bring(
     if let Some(busy) = checkout.busy() {
         return Ok(Some(Blocked::Busy(busy.sentence())));
     }
-    let note = note(repo, checkout);
-    effect::awaits(Effect::CheckoutNote).await?;
-    std::fs::write(&note, checkout.path.as_os_str().as_bytes())
-        .map_err(Error::io("write", &note))?;
-    let brought = exchange(repo, checkout, from, to).await;
-    effect::awaits(Effect::CheckoutForget).await?;
-    std::fs::remove_file(&note).map_err(Error::io("remove", &note))?;
-    brought
+    let mut tries = 1;
+    loop {
+        effect::awaits(Effect::CheckoutNote).await?;
+        let note = repo.note_locks(&[checkout.admin.join("index.lock")])?;
+        // What a killed git has exchanged is taken as it is, and the rest is done by another one.
+        let brought = exchange(repo, checkout, from, to).await;
+        effect::awaits(Effect::CheckoutForget).await?;
+        if let Some(brought) = ended(repo, note, brought, &mut tries).await? {
+            return Ok(brought);
+        }
+    }
 }
 
 async fn exchange(
@@ -313,34 +358,4 @@ async fn take_finished(
         .run()
         .await?;
     refresh(repo, checkout).await
-}
-
-/// Where we write down that our git is at work on an index, for the case that it leaves its lock.
-fn note(repo: &Repository, checkout: &Checkout) -> PathBuf {
-    let hash = Sha256::digest(checkout.admin.as_os_str().as_bytes());
-    let short: String = hash
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    repo.note(&format!("bringing-{short}"))
-}
-
-/// Takes away a lock that is younger than our note of being at work: a crash left both. Without the note a
-/// lock is somebody else's.
-pub(super) fn break_lock(repo: &Repository, checkout: &Checkout) -> Result<(), Error> {
-    let note = note(repo, checkout);
-    let lock = checkout.admin.join("index.lock");
-    let changed = |path: &Path| {
-        path.symlink_metadata()
-            .and_then(|meta| meta.modified())
-            .ok()
-    };
-    if let Some(noted) = changed(&note) {
-        if changed(&lock).is_some_and(|locked| locked >= noted) {
-            std::fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
-        }
-        std::fs::remove_file(&note).map_err(Error::io("remove", &note))?;
-    }
-    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::bring::{Blocked, break_lock, bring, obstacle};
+use super::bring::{Blocked, bring, obstacle};
 use super::candidate::{Candidate, release};
 use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository, is_left};
 use crate::run::CommitId;
@@ -157,7 +157,7 @@ async fn again(
     checkout: &Checkout,
     candidate: &Candidate,
 ) -> Result<Option<Blocked>, Error> {
-    break_lock(repo, checkout)?;
+    repo.break_stale_locks().await?;
     bring(repo, checkout, &candidate.onto, &candidate.commit).await
 }
 

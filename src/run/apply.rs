@@ -267,10 +267,11 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 outcome: run.outcome().cloned(),
             };
         }
-        (Event::Aborted { preserved }, Phase::Aborting { outcome, .. }) => {
+        (Event::Aborted { preserved, missed }, Phase::Aborting { outcome, .. }) => {
             run.phase = Phase::Aborted {
                 at,
                 preserved: preserved.clone(),
+                missed: missed.clone(),
                 outcome: outcome.clone(),
             };
             run.placed = false;

@@ -235,6 +235,9 @@ pub enum Event {
     Aborted {
         /// The commit that keeps its work, if there was any.
         preserved: Option<CommitId>,
+        /// What of it could not be kept or taken away, a sentence each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missed: Vec<String>,
     },
     /// The worktree was removed, after a merge.
     PlaceRemoved {

@@ -255,7 +255,10 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
             detail: String::new(),
         }],
         Step::Abort => asked(&Command::Abort),
-        Step::FinishAbort => vec![Event::Aborted { preserved: None }],
+        Step::FinishAbort => vec![Event::Aborted {
+            preserved: None,
+            missed: Vec::new(),
+        }],
         Step::Restore => asked(&Command::Restore),
         Step::ClearPlace => vec![Event::PlaceRemoved {
             branch_deleted: true,

@@ -70,6 +70,8 @@ pub enum Phase {
         at: Timestamp,
         /// The commit that keeps its work.
         preserved: Option<CommitId>,
+        /// What of it could not be kept or taken away, a sentence each.
+        missed: Vec<String>,
         /// How the agent's work had ended, if it had.
         outcome: Option<Outcome>,
     },

@@ -7,6 +7,7 @@
 //!   runs/<run id>/tmp/                  the agent's TMPDIR
 //!   evidence/                           the content store
 //!   uploads/                            uploads in progress
+//!   quarantine.json                     when leftovers under `refs/agent_runner/preserved/leftover/` were first seen
 //!   git-view/                           what git sees instead of the user's configuration
 //! ```
 
@@ -50,6 +51,12 @@ impl Files {
             std::fs::remove_file(entry?.path())?;
         }
         Ok(())
+    }
+
+    /// When leftovers of nobody's were first seen.
+    #[must_use]
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine.json")
     }
 
     /// What git sees instead of the user's configuration.

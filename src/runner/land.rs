@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
+use super::clean_up::clean_up_later;
 use super::driver::Driver;
-use super::files::RunFiles;
 use super::gate::ask_gate;
 use super::work::identity;
 use crate::gate::{Blocker, Permit};
@@ -16,7 +16,7 @@ use crate::journal::Answer;
 use crate::merge::{self, BaseLock, Candidate, CandidateError, LandRefused};
 use crate::run::{Command, CommitId, Event, Phase, Refusal, Run};
 use crate::store::StoreError;
-use crate::worktree::{self, RemoveBranch};
+use crate::worktree::{self, RemoveBranch, Removed};
 
 /// How often a landing is tried again because the base or the run moved meanwhile.
 const TRIES: u32 = 10;
@@ -345,7 +345,10 @@ impl Driver {
         let context = self.context();
         let place = self.place_of(&run)?;
         // What was written after the settling has not landed: it is kept.
-        worktree::preserve(&context.repository, run.id, &place).await?;
+        let preserved = worktree::preserve(&context.repository, run.id, &place).await?;
+        for missed in preserved.iter().flat_map(|preserved| &preserved.missed) {
+            tracing::warn!(run = %self.id, missed, "not all that lay in a merged run's worktree could be kept");
+        }
         let parents = context.repository.parents_of(commit).await?;
         let branch = match (context.config.keep_branch, parents.get(1)) {
             (false, Some(head)) => RemoveBranch::Delete {
@@ -354,24 +357,16 @@ impl Driver {
             _ => RemoveBranch::Keep,
         };
         let branch_deleted = matches!(branch, RemoveBranch::Delete { .. });
-        worktree::remove(&context.repository, &place, &branch).await?;
+        if let Removed::ButFolder { why } =
+            worktree::remove(&context.repository, &place, &branch).await?
+        {
+            tracing::warn!(run = %self.id, why, "the folder of a merged run's worktree stays");
+        }
         let event = Event::PlaceRemoved { branch_deleted };
         context.journal.record(self.id, vec![event]).await?;
         clean_up_later(&place, &context.files.of_run(self.id));
         Ok(())
     }
-}
-
-/// Deletes what lies in the trash and the agent's temporary files, beside everything else.
-pub(super) fn clean_up_later(place: &worktree::Place, files: &RunFiles) {
-    let (trash, files) = (place.trash(), files.clone());
-    tokio::spawn(async move {
-        if let Err(error) = worktree::empty_trash(&trash).await {
-            tracing::warn!(%error, "the trash could not be emptied; the next time it is tried again");
-        }
-        // A panic in there has said so.
-        let _ = tokio::task::spawn_blocking(move || files.clear_tmp()).await;
-    });
 }
 
 fn base_ref(run: &Run) -> anyhow::Result<RefName> {

@@ -7,11 +7,12 @@
 //!
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
 
+mod clean_up;
 mod driver;
-pub mod expire;
 pub mod failures;
 pub mod files;
 mod gate;
+pub mod gc;
 mod land;
 mod output;
 mod recover;

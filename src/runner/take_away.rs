@@ -3,14 +3,17 @@
 //! An abort ends the agent with all that it started, keeps its work under `refs/agent_runner/preserved/`, and only then
 //! takes worktree and branch away. Each step can be done again.
 
+use jiff::SignedDuration;
+
+use super::clean_up::clean_up_later;
 use super::driver::Driver;
-use super::land::clean_up_later;
+use crate::clock;
 use crate::effect::{self, Effect};
 use crate::journal::Answer;
 use crate::process::{self, Ended, Killed};
 use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run, Silence};
 use crate::store::StoreError;
-use crate::worktree::{self, CreateError, RemoveBranch, RestoreError};
+use crate::worktree::{self, CreateError, RemoveBranch, Removed, RestoreError};
 
 /// Why a run is not aborted.
 #[derive(Debug, thiserror::Error)]
@@ -131,9 +134,17 @@ impl Driver {
             },
             None => RemoveBranch::Keep,
         };
-        worktree::remove(&context.repository, &place, &branch).await?;
+        let removed = worktree::remove(&context.repository, &place, &branch).await?;
+        let mut missed = preserved.as_ref().map_or(Vec::new(), |p| p.missed.clone());
+        if let Removed::ButFolder { why } = removed {
+            missed.push(format!("the folder of the worktree stays: {why}"));
+        }
+        for missed in &missed {
+            tracing::warn!(run = %self.id, missed, "not all of an aborted run could be kept or taken away");
+        }
         let event = Event::Aborted {
             preserved: preserved.map(|p| p.commit),
+            missed,
         };
         let run = context.journal.record(self.id, vec![event]).await?;
         clean_up_later(&place, &context.files.of_run(self.id));
@@ -146,6 +157,22 @@ impl Driver {
             Ok(_) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// That the time is over for which the work of an aborted run is kept, if it is.
+    fn past_its_time(&self, run: &Run) -> Option<String> {
+        let Phase::Aborted { at, .. } = &run.phase else {
+            return None;
+        };
+        let days = self.context().config.preserved_keep_days;
+        let keep = SignedDuration::from_hours(24 * i64::from(days));
+        let until = at.saturating_add(keep).ok()?;
+        (clock::now() > until).then(|| {
+            format!(
+                "the work of run {} was kept for {days} days, until {until:.0}, and let go then",
+                run.id
+            )
+        })
     }
 
     /// Brings back the branch and the worktree.
@@ -161,7 +188,12 @@ impl Driver {
             Err(RestoreError::Git(error) | RestoreError::Create(CreateError::Git(error))) => {
                 return Err(NotRestored::Failed(error.into()));
             }
-            Err(error @ (RestoreError::NothingPreserved(_) | RestoreError::Create(_))) => {
+            Err(error @ RestoreError::NothingPreserved(_)) => {
+                return Err(NotRestored::Gone(
+                    self.past_its_time(&run).unwrap_or(error.to_string()),
+                ));
+            }
+            Err(error @ RestoreError::Create(_)) => {
                 return Err(NotRestored::Gone(error.to_string()));
             }
         }

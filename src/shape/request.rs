@@ -209,6 +209,14 @@ pub struct FixRequest {
     pub dry_run: bool,
 }
 
+/// How to let go of what is past its time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GcRequest {
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
 /// A workflow, as it is written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

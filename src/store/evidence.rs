@@ -1,5 +1,7 @@
 //! The projection of items and their evidence.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, params};
 
 use super::error::{Attempted, StoreError};
@@ -50,6 +52,20 @@ pub(super) fn project(
         _ => return Ok(()),
     }
     statuses(connection, run)
+}
+
+/// SHA-256 of every payload that evidence names.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn payloads(connection: &Connection) -> Result<BTreeSet<String>, StoreError> {
+    let mut statement = connection
+        .prepare("SELECT DISTINCT sha256 FROM dod_evidence")
+        .attempted("list the payloads")?;
+    statement
+        .query_map([], |row| row.get(0))
+        .and_then(Iterator::collect)
+        .attempted("list the payloads")
 }
 
 fn item(

@@ -1,5 +1,6 @@
 //! Answers to requests that a client may send again.
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Attempted, StoreError};
@@ -60,6 +61,33 @@ pub fn claim(
         )
         .attempted("keep an idempotency key")?;
     Ok(())
+}
+
+/// How many keys were first used before this moment.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn count_before(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+    connection
+        .query_row(
+            "SELECT count(*) FROM idempotency WHERE created_at < ?",
+            params![clock::rfc3339(before)],
+            |row| row.get(0),
+        )
+        .attempted("count idempotency keys")
+}
+
+/// Forgets the keys that were first used before this moment; how many there were.
+///
+/// # Errors
+/// The rows cannot be written.
+pub fn forget_before(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+    connection
+        .execute(
+            "DELETE FROM idempotency WHERE created_at < ?",
+            params![clock::rfc3339(before)],
+        )
+        .attempted("forget idempotency keys")
 }
 
 /// Keeps the answer for this key.

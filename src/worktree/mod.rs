@@ -22,13 +22,14 @@ mod remove;
 mod restore;
 mod settle;
 mod snapshot;
+mod special;
 mod trash;
 
 pub use create::{CreateError, create};
 pub use orphan::{is_registered, set_aside};
 pub use place::{Place, trash_below};
 pub use preserve::{Preserved, preserve};
-pub use remove::{RemoveBranch, remove};
+pub use remove::{RemoveBranch, Removed, remove};
 pub use restore::{RestoreError, restore};
 pub use settle::{Settle, SettleError, Settled, settle};
-pub use trash::empty_trash;
+pub use trash::{Emptied, empty_trash, left_in_trash, weigh_trash};

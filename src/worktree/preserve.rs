@@ -6,6 +6,7 @@
 
 use super::place::Place;
 use super::settle::take;
+use super::special::specials;
 use crate::git::{Error, Identity, NotMoved, RefEdit, RefName, Repository};
 use crate::run::{CommitId, RunId};
 
@@ -53,7 +54,9 @@ pub async fn preserve(
     let (tree, missed, uncommitted) = match taken {
         Some(taken) => {
             let uncommitted = taken.tree != repo.tree_of(&at).await?;
-            (taken.tree, taken.missed.clone(), uncommitted)
+            let mut missed = taken.missed.clone();
+            missed.extend(specials(&place.path()).await?);
+            (taken.tree, missed, uncommitted)
         }
         None => (repo.tree_of(&tip).await?, Vec::new(), false),
     };
@@ -70,10 +73,16 @@ pub async fn preserve(
         }
         parents.push(before);
     }
-    let message = format!(
+    let mut message = format!(
         "Preserved work of run {run}\n\nBranch: {}\n",
         place.branch()
     );
+    for missed in &missed {
+        message.push_str(&format!(
+            "Not kept: {}\n",
+            missed.replace(char::is_control, "?")
+        ));
+    }
     let commit = repo
         .commit_tree(&tree, &parents, &Identity::service(), &message)
         .await?;

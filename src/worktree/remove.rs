@@ -28,20 +28,65 @@ pub enum RemoveBranch {
     },
 }
 
-/// Removes the worktree. Work in it must have been preserved; its processes must have ended, or else what
-/// they write from now on goes into the trash. Already gone is as good.
-pub async fn remove(repo: &Repository, place: &Place, branch: &RemoveBranch) -> Result<(), Error> {
-    let _one_at_a_time = repo.places.lock().await;
-    clear(repo, place, branch).await
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// All of it.
+    Whole,
+    /// All but the folder, which the system holds: it is immutable, or something is mounted over it.
+    ButFolder {
+        /// A sentence that begins with the path.
+        why: String,
+    },
 }
 
-/// [`remove`], for those who hold the lock.
+/// Removes the worktree. Work in it must have been preserved; its processes must have ended, or else what
+/// they write from now on goes into the trash. Already gone is as good.
+///
+/// A folder that the system holds stays, and is told; branch and registration go all the same.
+pub async fn remove(
+    repo: &Repository,
+    place: &Place,
+    branch: &RemoveBranch,
+) -> Result<Removed, Error> {
+    let _one_at_a_time = repo.places.lock().await;
+    let moved = move_away(place);
+    let removed = match moved {
+        Ok(()) => Removed::Whole,
+        Err(error) if is_held(&error) => Removed::ButFolder {
+            why: sentence(&error),
+        },
+        Err(error) => return Err(error),
+    };
+    unmake(repo, place, branch).await?;
+    Ok(removed)
+}
+
+/// Whether the system itself holds the folder, so that trying again is of no use until a person has acted.
+fn is_held(error: &Error) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ResourceBusy};
+    matches!(error, Error::Io { source, .. } if matches!(source.kind(), PermissionDenied | ResourceBusy))
+}
+
+fn sentence(error: &Error) -> String {
+    match error {
+        Error::Io { path, source, .. } => format!("{}: {source}", path.display()),
+        other => other.to_string(),
+    }
+}
+
+/// The same for those who hold the lock and need the place empty: a folder that is held is an error.
 pub(super) async fn clear(
     repo: &Repository,
     place: &Place,
     branch: &RemoveBranch,
 ) -> Result<(), Error> {
     move_away(place)?;
+    unmake(repo, place, branch).await
+}
+
+/// Deletes branch and registration.
+async fn unmake(repo: &Repository, place: &Place, branch: &RemoveBranch) -> Result<(), Error> {
     if let RemoveBranch::Delete { expected } = branch {
         place.break_locks(repo)?;
         delete_branch(repo, place, expected).await?;

@@ -64,7 +64,9 @@ pub(super) async fn snapshot(
         .await
         {
             // The index is damaged, a file cannot be read, or one changed while it was read.
-            Err(Error::Failed { .. }) if tries < TRIES => make_accessible(folder).await?,
+            Err(Error::Failed { .. } | Error::Killed { .. }) if tries < TRIES => {
+                make_accessible(folder).await?;
+            }
             other => return other,
         }
     }

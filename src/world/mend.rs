@@ -19,6 +19,9 @@ pub enum NotMended {
     /// The commit is gone, and its work with it.
     #[error("commit {0} is not in the repository any more")]
     Gone(crate::run::CommitId),
+    /// The system holds it.
+    #[error("{0}")]
+    Held(String),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,7 +70,11 @@ pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended>
         }
         Remedy::EmptyTrash => {
             let trash = worktree::trash_below(&context.config.worktrees_root);
-            Ok(worktree::empty_trash(&trash).await?)
+            let emptied = worktree::empty_trash(&trash).await?;
+            match emptied.left.into_iter().next() {
+                None => Ok(()),
+                Some(left) => Err(NotMended::Held(left)),
+            }
         }
         Remedy::End(run, identity) => {
             if is_at_work(context, *run)? {

@@ -61,7 +61,15 @@ pub(super) fn check(
     }
     findings.extend(refs(context, seen, audit));
     let trash = trash_below(root);
-    if let Some(old) = names_in(&trash)?.iter().find(|name| is_old(name)) {
+    let left = worktree::left_in_trash(&trash);
+    if !left.is_empty() {
+        let detail = format!("the trash cannot be emptied: {}", left.join("; "));
+        let finding = Finding::new(Code::TrashLeft, trash.display().to_string(), detail);
+        findings.push(finding.by(
+            Remedy::EmptyTrash,
+            "it is tried again: at each removal, each start and every day",
+        ));
+    } else if let Some(old) = names_in(&trash)?.iter().find(|name| is_old(name)) {
         let at = trash.join(old).display().to_string();
         let finding = Finding::new(Code::TrashLeft, at, "the trash is not emptied");
         findings.push(finding.by(Remedy::EmptyTrash, "the trash is emptied"));

@@ -1,6 +1,7 @@
 //! The table of routes; each handler says in its `utoipa::path` what it is in the OpenAPI document.
 
 mod evidence;
+mod gc;
 mod health;
 mod life;
 mod payload;
@@ -27,6 +28,7 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(health::health))
         .routes(routes!(health::doctor))
         .routes(routes!(health::fix))
+        .routes(routes!(gc::report, gc::gc))
         .routes(routes!(health::metrics))
         .routes(routes!(runs::list, runs::create))
         .routes(routes!(runs::detail))

@@ -1,11 +1,13 @@
 //! What the service shows. What is not known is `null`, never missing.
 
 mod answer;
+mod gc;
 mod health;
 mod proof;
 mod run;
 
 pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView};
+pub use gc::{GcItem, GcView};
 pub use health::{ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView};
 pub use proof::{DetailView, EvidenceView, GateView, ItemView};
 pub use run::{AttemptView, FailureView, NoticeView, RunView};

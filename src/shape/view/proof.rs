@@ -25,6 +25,8 @@ pub struct DetailView {
     pub supervisor_silent: Option<Silence>,
     /// Where the work of an aborted run is kept.
     pub preserved_commit: Option<String>,
+    /// What of an aborted run could not be kept or taken away, a sentence each.
+    pub not_preserved: Vec<String>,
 }
 
 /// May it merge?
@@ -121,6 +123,10 @@ impl DetailView {
             preserved_commit: match &run.phase {
                 Phase::Aborted { preserved, .. } => preserved.as_ref().map(ToString::to_string),
                 _ => None,
+            },
+            not_preserved: match &run.phase {
+                Phase::Aborted { missed, .. } => missed.clone(),
+                _ => Vec::new(),
             },
         }
     }

@@ -7,6 +7,7 @@ mod endings;
 mod evidence;
 mod follow_up;
 mod gate;
+mod gc;
 mod happy;
 mod leftovers;
 mod locked;

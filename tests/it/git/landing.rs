@@ -2,13 +2,11 @@
 //!
 //! The race was seen red with an update of the base that does not ask for its old value.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use agent_runner_api::git::RefName;
 use agent_runner_api::merge::{self, Candidate, LandRefused, Landed, bring_along, land};
-use sha2::{Digest, Sha256};
 
 use super::candidates::make;
 use super::scene::{Scene, git};
@@ -388,18 +386,8 @@ async fn the_lock_of_an_index_is_taken_away_only_if_our_git_left_it() {
         &["update-ref", "refs/heads/master", made.commit.as_str()],
     );
     // What bringing a checkout along writes down before it starts, and takes away at its end.
-    let admin = scene.repo.common_dir();
-    let hash = Sha256::digest(admin.as_os_str().as_bytes());
-    let short: String = hash
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let note = scene
-        .folder()
-        .join("view")
-        .join(format!("bringing-{short}"));
-    let lock = admin.join("index.lock");
+    let note = scene.folder().join("view/locking-test");
+    let lock = scene.repo.common_dir().join("index.lock");
     std::fs::write(&lock, "").unwrap();
     let bring = async || {
         let told = bring_along(&scene.repo, &master(), &made.onto, &made.commit)
@@ -411,7 +399,12 @@ async fn the_lock_of_an_index_is_taken_away_only_if_our_git_left_it() {
         matches!(bring().await, Some(merge::Blocked::Busy(_))),
         "somebody else's"
     );
-    std::fs::write(&note, "").unwrap();
+    std::fs::write(&note, lock.to_str().unwrap()).unwrap();
+    assert!(
+        matches!(bring().await, Some(merge::Blocked::Busy(_))),
+        "older than the note"
+    );
+    std::fs::write(&note, lock.to_str().unwrap()).unwrap();
     std::fs::write(&lock, "").unwrap();
     assert_eq!(bring().await, None);
     assert!(!lock.exists() && !note.exists());

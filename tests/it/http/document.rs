@@ -7,7 +7,7 @@ use agent_runner_api::http::problem::Code;
 use serde_json::Value;
 
 /// What clients count on: the fixed contract, and what belongs to it.
-const OPERATIONS: [&str; 29] = [
+const OPERATIONS: [&str; 31] = [
     "GET /api/health",
     "POST /api/runs",
     "GET /api/runs",
@@ -33,6 +33,8 @@ const OPERATIONS: [&str; 29] = [
     "DELETE /api/workflows/{name}",
     "GET /api/doctor",
     "POST /api/doctor/fix",
+    "GET /api/gc",
+    "POST /api/gc",
     "GET /metrics",
     "GET /openapi.json",
     "GET /docs",

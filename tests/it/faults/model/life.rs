@@ -324,7 +324,10 @@ impl Step {
                     next.agent = Agent::No;
                 }
                 next.branch = None;
-                next.record(&Event::Aborted { preserved: None });
+                next.record(&Event::Aborted {
+                    preserved: None,
+                    missed: Vec::new(),
+                });
             }
             _ => {
                 next.branch = None;
