@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use super::clean_up::clean_up_later;
 use super::driver::Driver;
 use super::gate::ask_gate;
+use super::trailers::message_of;
 use super::work::identity;
 use crate::gate::{Blocker, Permit};
 use crate::git::RefName;
@@ -371,35 +372,4 @@ impl Driver {
 
 fn base_ref(run: &Run) -> anyhow::Result<RefName> {
     Ok(RefName::branch(&run.spec.base)?)
-}
-
-/// The merge commit's message, with trailers that tell whose consent it had.
-fn message_of(run: &Run, first_lines: Option<&str>) -> String {
-    use crate::dod::Verdict;
-    let what = [&run.spec.issue_id, &run.spec.card_id]
-        .into_iter()
-        .flatten()
-        .next();
-    let first_lines = match (first_lines, what) {
-        (Some(text), _) => text.trim_end().to_owned(),
-        (None, Some(what)) => format!("Merge {} ({what})", run.branch),
-        (None, None) => format!("Merge {}", run.branch),
-    };
-    let mut validators: Vec<&str> = run
-        .evidence
-        .iter()
-        .filter_map(|e| match &e.verdict {
-            Verdict::Validated { by, .. } => Some(by.as_str()),
-            _ => None,
-        })
-        .collect();
-    validators.sort_unstable();
-    validators.dedup();
-    let mut message = format!("{first_lines}\n\nAgent-Run: {}\n", run.id);
-    for by in validators {
-        // A name is one line here, whatever was sent.
-        let by: String = by.chars().filter(|c| !c.is_control()).collect();
-        message.push_str(&format!("Validated-By: {by}\n"));
-    }
-    message
 }

@@ -22,6 +22,7 @@ mod slots;
 mod start;
 pub mod stream;
 mod take_away;
+mod trailers;
 mod trusted_clock;
 mod work;
 
