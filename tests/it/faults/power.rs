@@ -165,7 +165,7 @@ fn assert_kept(server: &Server, fact: &Fact) {
     let detail = |run: &str| server.get(&format!("/api/runs/{run}")).expect(200);
     let evidence = |run: &str, id: &str| {
         let all = server.get(&format!("/api/runs/{run}/evidence")).expect(200);
-        let all = all["evidence"].as_array().unwrap().iter();
+        let mut all = all["evidence"].as_array().unwrap().iter();
         all
             .find(|one| one["id"] == id)
             .cloned()
