@@ -166,8 +166,7 @@ fn assert_kept(server: &Server, fact: &Fact) {
     let evidence = |run: &str, id: &str| {
         let all = server.get(&format!("/api/runs/{run}/evidence")).expect(200);
         let mut all = all["evidence"].as_array().unwrap().iter();
-        all
-            .find(|one| one["id"] == id)
+        all.find(|one| one["id"] == id)
             .cloned()
             .unwrap_or_else(|| panic!("lost: {fact:?}"))
     };

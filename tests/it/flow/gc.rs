@@ -114,6 +114,7 @@ fn what_is_still_to_be_kept_stays_and_is_told_until_when() {
         server.repo.commit_of(unknown).is_some(),
         "another service may know it"
     );
+    server.repo.git(&["update-ref", "-d", unknown]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn an_accepted_request_that_the_journal_has_lost_is_told() {
     database(&server)
         .execute_batch(
             "INSERT INTO idempotency (key, body_sha256, run_id, created_at) \
-             VALUES ('k', '', '00000000-0000-7000-8000-000000000000', '2026-01-01T00:00:00Z')",
+             VALUES ('k', '', '00000000-0000-7000-8000-000000000000', strftime('%Y-%m-%dT%H:%M:%fZ'))",
         )
         .unwrap();
     assert_found_and_left(&server, "request_lost", "idempotency");

@@ -42,9 +42,11 @@ fn a_workflow_decides_what_the_agent_gets_and_runs() {
     };
     let server = &product.server;
     let ran = server.at("hook-ran");
-    let hook = server.repo.root().join(".git/hooks/pre-commit");
-    fs::write(&hook, format!("#!/bin/sh\n: > '{}'\n", ran.display())).unwrap();
-    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    server.repo.as_the_user(|root| {
+        let hook = root.join(".git/hooks/pre-commit");
+        fs::write(&hook, format!("#!/bin/sh\n: > '{}'\n", ran.display())).unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    });
     let look = "env > seen; git add seen; git commit -q -m seen";
     let run_with = |more: &Value| {
         let scenario = Scenario::of([Answer::bash(look), Answer::text("DONE")]);
