@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
+use crate::support::mount::skip;
 use crate::support::server::{Server, Setup};
 use crate::support::user_systemd::UserSystemd;
 
@@ -80,6 +81,50 @@ fn limits_that_are_not_held_are_told_on_the_run_and_in_the_log() {
 
 /// As systemd does at `systemctl restart` with its default `KillMode`: everything in the service's cgroup is killed. Red with
 /// `--containment none`: the supervisors are in it.
+/// Whether the limits of this controller can be held here; says by name that the test is skipped if not.
+fn can_hold(server: &Server, controller: &str) -> bool {
+    let health = server.get("/api/health").expect(200);
+    let controllers = health["containment"]["controllers"].as_array().unwrap();
+    let held = controllers.iter().any(|one| one == controller);
+    if !held {
+        skip(&format!(
+            "no cgroup of ours has the controller {controller}"
+        ));
+    }
+    held
+}
+
+/// Red with `pids.max` not written: all hundred are started.
+#[test]
+fn an_agent_that_forks_without_end_meets_its_limit() {
+    let server = Server::start();
+    if !can_hold(&server, "pids") {
+        return;
+    }
+    let bomb = "sh for i in $(seq 100); do sleep 60 & done; echo all started";
+    let run = server.run_with(bomb, &json!({"limits": {"max_tasks": 40}}));
+    let detail = run.wait_for("failed");
+    let notices = detail["attempts"][0]["notices"].to_string();
+    assert!(notices.contains("tasks_limit"), "{notices}");
+    assert!(!String::from_utf8_lossy(&run.output()).contains("all started"));
+}
+
+/// Red with `memory.max` not written: it has all that it wants.
+#[test]
+fn an_agent_that_takes_too_much_memory_has_failed_for_that() {
+    let server = Server::start();
+    if !can_hold(&server, "memory") {
+        return;
+    }
+    let hungry = "sh head -c 400000000 /dev/zero | tail -c 300000000 > /dev/null";
+    let run = server.run_with(
+        hungry,
+        &json!({"limits": {"max_memory_bytes": 100_000_000}}),
+    );
+    let detail = run.wait_for("failed");
+    assert_eq!(detail["failure"]["code"], "out_of_memory", "{detail:#}");
+}
+
 #[test]
 fn the_end_of_the_services_cgroup_leaves_agents_in_their_scopes_alone() {
     let test = "the_end_of_the_services_cgroup_leaves_agents_alone";
