@@ -5,7 +5,7 @@ use std::path::Path;
 
 use agent_runner_api::worktree::{self, RemoveBranch};
 
-use super::hostile::{UNCOMMITTED, clean_end, survives, worked};
+use super::hostile::{UNCOMMITTED, clean_end, survives, survives_but, worked};
 use super::scene::{Scene, git};
 
 #[tokio::test]
@@ -97,7 +97,11 @@ async fn an_own_repository_in_the_place_of_dot_git() {
 
 #[tokio::test]
 async fn pipes_and_sockets_among_the_files() {
-    survives(async |_, run| {
+    let missed = [
+        "a pipe, which git cannot keep: a.txt",
+        "a socket, which git cannot keep: socket",
+    ];
+    survives_but(&missed, async |_, run| {
         std::fs::remove_file(run.path().join("a.txt")).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
