@@ -11,7 +11,7 @@ use agent_runner_api::merge::{self, Candidate, LandRefused, Landed, bring_along,
 use super::candidates::make;
 use super::scene::{Scene, git};
 
-fn master() -> RefName {
+pub fn master() -> RefName {
     RefName::branch("master").unwrap()
 }
 
@@ -22,7 +22,7 @@ async fn ready(scene: &Scene, name: &str, text: &str) -> Candidate {
     make(&scene.repo, &run.start, &head).await
 }
 
-fn read(folder: &Path, name: &str) -> Option<String> {
+pub fn read(folder: &Path, name: &str) -> Option<String> {
     std::fs::read_to_string(folder.join(name)).ok()
 }
 
@@ -400,6 +400,9 @@ async fn the_lock_of_an_index_is_taken_away_only_if_our_git_left_it() {
         "somebody else's"
     );
     std::fs::write(&note, lock.to_str().unwrap()).unwrap();
+    // Files written one after the other may have the same time.
+    let older = std::fs::File::options().write(true).open(&lock).unwrap();
+    older.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert!(
         matches!(bring().await, Some(merge::Blocked::Busy(_))),
         "older than the note"
