@@ -4,7 +4,8 @@
 //! others, changed or not, stay. A checkout whose own changes overlap is left alone.
 //!
 //! A crash in between leaves some files new and the index old; run again, files that are already as they
-//! are to be are taken as they are, so that it completes.
+//! are to be are taken as they are, and those that were cut while they were written are written anew (`torn.rs`), so
+//! that it completes.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,7 +13,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use super::change::{Change, changes};
 use super::land::checkouts_of;
+use super::torn;
 use crate::effect::{self, Effect};
 use crate::git::{Busy, Call, Checkout, Error, LONG, Note, RefName, Repository, sync_with};
 use crate::run::CommitId;
@@ -136,7 +139,7 @@ pub(super) async fn bring(
     loop {
         effect::awaits(Effect::CheckoutNote).await?;
         let note = repo.note_locks(&[checkout.admin.join("index.lock")])?;
-        // What a killed git has exchanged is taken as it is, and the rest is done by another one.
+        // What a killed git has exchanged is taken as it is, what it was at is written anew, and the rest is done by another one.
         let brought = exchange(repo, checkout, from, to).await;
         effect::awaits(Effect::CheckoutForget).await?;
         if let Some(brought) = ended(repo, note, brought, &mut tries).await? {
@@ -155,9 +158,11 @@ async fn exchange(
     let mut blocked = blocked(repo, checkout, from, to).await?;
     if blocked.is_some() {
         take_finished(repo, checkout, from, to).await?;
+        torn::write_anew(repo, checkout, from, to).await?;
         blocked = self::blocked(repo, checkout, from, to).await?;
     }
     if blocked.is_none() {
+        torn::note(repo, checkout, from, to).await?;
         effect::awaits(Effect::CheckoutBring).await?;
         at(repo, checkout, "read-tree")
             .timeout(LONG)
@@ -170,11 +175,13 @@ async fn exchange(
         tokio::task::spawn_blocking(move || sync_with(&folder))
             .await
             .map_err(|ended| Error::io("write to disk", &checkout.path)(ended.into()))??;
+        torn::forget(repo, checkout)?;
     }
     Ok(blocked)
 }
 
-fn at(repo: &Repository, checkout: &Checkout, subcommand: &str) -> Call {
+/// A call on the files and the index of a checkout.
+pub(super) fn at(repo: &Repository, checkout: &Checkout, subcommand: &str) -> Call {
     repo.call(subcommand)
         .checkout(&checkout.path, &checkout.index())
 }
@@ -270,50 +277,6 @@ async fn paths(call: Call) -> Result<BTreeSet<Vec<u8>>, Error> {
     Ok(output.fields().map(<[u8]>::to_vec).collect())
 }
 
-/// A file that differs between two commits: what it becomes.
-struct Change {
-    from_mode: String,
-    mode: String,
-    hash: String,
-    path: Vec<u8>,
-}
-
-impl Change {
-    fn is_new(&self) -> bool {
-        self.from_mode == "000000"
-    }
-
-    fn is_removed(&self) -> bool {
-        self.mode == "000000"
-    }
-}
-
-async fn changes(repo: &Repository, from: &CommitId, to: &CommitId) -> Result<Vec<Change>, Error> {
-    let output = repo
-        .call("diff-tree")
-        .args(["-r", "-z", "--raw", "--no-abbrev", "--no-renames"])
-        .args(["--end-of-options", from.as_str(), to.as_str()])
-        .run()
-        .await?;
-    let fields: Vec<_> = output.fields().collect();
-    let change = |pair: &[&[u8]]| {
-        // `:<mode> <mode> <hash> <hash> <letter>`
-        let text = String::from_utf8_lossy(pair[0]).into_owned();
-        let parts: Vec<_> = text.trim_start_matches(':').split(' ').collect();
-        let &[from_mode, mode, _, hash, _] = parts.as_slice() else {
-            return Err(output.unreadable(&text));
-        };
-        let (from_mode, mode, hash) = (from_mode.to_owned(), mode.to_owned(), hash.to_owned());
-        Ok(Change {
-            from_mode,
-            mode,
-            hash,
-            path: pair[1].to_vec(),
-        })
-    };
-    fields.chunks_exact(2).map(change).collect()
-}
-
 /// Of an exchange that a crash cut: enters into the index the files that are as in `to` already, where the
 /// index still has what `from` has.
 async fn take_finished(
@@ -347,9 +310,7 @@ async fn take_finished(
             !unlike_to.contains(&change.path)
         };
         if finished && !staged.contains(&change.path) {
-            entries.extend_from_slice(format!("{} {} 0\t", change.mode, change.hash).as_bytes());
-            entries.extend_from_slice(&change.path);
-            entries.push(0);
+            entries.extend(change.entry());
         }
     }
     at(repo, checkout, "update-index")

@@ -13,7 +13,9 @@
 
 mod bring;
 mod candidate;
+mod change;
 mod land;
+mod torn;
 
 pub use bring::{Blocked, bring_along};
 pub use candidate::{Candidate, CandidateError, candidate, release};

@@ -85,9 +85,10 @@ impl Stage {
         assert_eq!(found, Vec::<PathBuf>::new());
     }
 
-    /// A run with proven work.
+    /// A run with proven work: a new file, and one that each such run changes.
     fn proven(&self, name: &str) -> Run<'_> {
-        let run = self.server.run_plain(&format!("write {name}.txt {name}"));
+        let work = format!("write {name}.txt {name}\nwrite every.txt {name}");
+        let run = self.server.run_plain(&work);
         run.wait_for("finished");
         run.prove();
         run
@@ -182,7 +183,9 @@ fn a_merge_whose_git_is_killed_lands_once(
         assert!(stage.was_taken(subcommand));
         assert_eq!(merged["commit"], repo.master().as_str());
         assert_eq!(repo.landed_since(&before), [repo.master()]);
-        assert_eq!(repo.read(&format!("work-{n}.txt")), format!("work-{n}\n"));
+        for file in [format!("work-{n}.txt"), "every.txt".to_owned()] {
+            assert_eq!(repo.read(&file), format!("work-{n}\n"), "{file}");
+        }
         assert_eq!(repo.status(), status);
         run.wait_until_gone();
         until("no lock is left", || {

@@ -10,3 +10,4 @@ mod planted;
 mod reading;
 mod scene;
 mod settling;
+mod torn;
