@@ -150,7 +150,7 @@ fn work_that_is_kept_outlives_a_start_in_another_year() {
         });
     }
     until("it has seen the jump", || {
-        server.log().contains("no preserved work is let go")
+        server.log().contains("nothing past its time is let go")
     });
     let restored = run.post("/restore", &json!({})).expect(200);
     assert_eq!(restored["status"], "finished");
