@@ -11,6 +11,8 @@
 //! What is not known are programs that lock like git and are none; they hold such a lock for milliseconds, and a git
 //! of ours has waited for seconds (`core.filesRefLockTimeout`) before it is asked whether a lock is stale.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -37,11 +39,19 @@ impl Note {
 }
 
 impl Repository {
-    /// Notes that a git is about to take these locks, absolute paths. If it is killed, the note stays.
+    /// Notes, on disk, that a git is about to take these locks, absolute paths. If it is killed, the note stays; and a
+    /// power cut that leaves a lock leaves its note too.
     pub(crate) fn note_locks(&self, locks: &[PathBuf]) -> Result<Note, Error> {
         let path = self.note(&format!("{NOTE}{}", uuid::Uuid::now_v7().simple()));
         let lines: Vec<_> = locks.iter().map(|lock| lock.to_string_lossy()).collect();
-        std::fs::write(&path, lines.join("\n")).map_err(Error::io("write", &path))?;
+        let mut file = File::create(&path).map_err(Error::io("create", &path))?;
+        file.write_all(lines.join("\n").as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(Error::io("write", &path))?;
+        let view = self.note("");
+        File::open(&view)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::io("write to disk", &view))?;
         Ok(Note(path))
     }
 
