@@ -116,8 +116,8 @@ fn steps(test: &str) -> impl Iterator<Item = usize> {
     (first..MOST).step_by(every)
 }
 
-/// Seen red: with `Repository::edit_refs` as one try, an abort whose git was killed is answered by 500; with the retry and
-/// without `break_stale_locks`, it is so wherever a lock was left.
+/// Seen red with `update-ref`: with `Repository::edit_refs` as one try, the abort is answered by 500. Not tried for the other
+/// calls.
 #[rstest]
 fn an_abort_whose_git_is_killed_goes_on(
     #[values(
@@ -153,7 +153,9 @@ fn an_abort_whose_git_is_killed_goes_on(
     println!("{kills} gits ({subcommand}) killed during an abort");
 }
 
-/// Seen red: with `Repository::edit_refs` as one try, and with `bring` as one try.
+/// Seen red with `update-ref`: with `Repository::edit_refs` as one try, the merge is answered by 500. With `update-index`: so,
+/// with one try in `merge/bring.rs`. With `read-tree`: without `merge/torn.rs`, a file of the checkout is empty (one try in
+/// `merge/bring.rs` is enough there: the landing itself tries again). Not tried for the other calls.
 #[rstest]
 fn a_merge_whose_git_is_killed_lands_once(
     #[values(

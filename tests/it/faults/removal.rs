@@ -151,10 +151,9 @@ fn assert_trash(server: &Server, left: &Left) {
     server.check_world();
 }
 
-/// Seen red, each by taking out what it is for: deletion by paths (`std::fs::remove_dir_all`) empties the mount and fails in the
-/// tree of 1,500 folders; without `RESOLVE_NO_XDEV` the mount is emptied; without `worktree/special.rs` nothing tells of
-/// the pipe; without the note in the trash nothing tells of the immutable file; without `Place::break_locks` the branch
-/// stays; with `move_away` following links the precious folder goes; without `add_mode` the module cache stays.
+/// Seen red by taking out what it is for: without `worktree/special.rs` nothing tells of the pipe; without
+/// `Place::break_locks` the abort with locks is answered by 500. Not seen red: without `RESOLVE_NO_XDEV` the mount, and without
+/// `add_mode` in the trash the module cache, end the same; why was not looked into. The other states were not tried.
 #[rstest]
 fn after_an_abort_nothing_is_left_and_all_work_is_kept(
     #[values(
@@ -217,7 +216,7 @@ fn after_an_abort_nothing_is_left_and_all_work_is_kept(
     server.check_world();
 }
 
-/// Seen red: as the test before it.
+/// Not seen red: with the same taken out, pipe, mount and module cache stay green after a merge. The others were not tried.
 #[rstest]
 fn after_a_merge_nothing_is_left_and_what_did_not_land_is_kept(
     #[values(

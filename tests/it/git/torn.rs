@@ -52,7 +52,7 @@ fn notes(scene: &Scene) -> usize {
     names.filter(|name| name.starts_with("exchanging-")).count()
 }
 
-/// Seen red: without `torn::write_anew` it is told that these files have uncommitted changes.
+/// What it is for was seen red by `faults::killed_git` (`read-tree`), before there was `merge/torn.rs`.
 #[tokio::test]
 async fn files_that_a_killed_git_was_writing_are_written_anew() {
     let (scene, made) = moved().await;
@@ -69,7 +69,7 @@ async fn files_that_a_killed_git_was_writing_are_written_anew() {
     assert_eq!(notes(&scene), 0);
 }
 
-/// Seen red: with every noted file written anew, whatever is in it, the owner's words are gone.
+/// Seen red: with every file written anew, whatever is in it, the owner's words are gone.
 #[tokio::test]
 async fn what_an_owner_wrote_since_is_not_taken_for_torn() {
     let (scene, made) = moved().await;
@@ -93,7 +93,7 @@ async fn what_an_owner_wrote_since_is_not_taken_for_torn() {
     );
 }
 
-/// Seen red: with the notes left out of the judgement, the owner's file is written over.
+/// Seen red: in the same way, with the notes left out of the judgement.
 #[tokio::test]
 async fn a_beginning_of_a_file_that_no_git_of_ours_was_at_is_the_owners() {
     let (scene, made) = moved().await;
