@@ -9,7 +9,7 @@ use crate::support::wait::until;
 const MIB: u64 = 1 << 20;
 
 /// Seen red: without `has_room` in `App::create` the request is answered with 202; without `fill_when_there_is_room` the
-/// queued run waits for ever.
+/// queued run has not finished after a minute.
 #[test]
 fn under_the_floor_nothing_is_begun_and_what_is_there_can_be_ended() {
     let Some(disk) = Mounted::tmpfs(64 * MIB) else {
@@ -81,6 +81,7 @@ fn under_the_floor_nothing_is_begun_and_what_is_there_can_be_ended() {
     server.check_world();
 }
 
+/// Not seen red: nothing was taken out for it. It does not fill the disk; it sees only that 0 is taken and a run works.
 #[test]
 fn a_floor_of_nothing_is_none() {
     let Some(disk) = Mounted::tmpfs(16 * MIB) else {

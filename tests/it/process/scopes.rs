@@ -45,7 +45,7 @@ async fn property(bus: &Connection, unit: &str, interface: &str, name: &str) -> 
     answer.await.unwrap().body().deserialize().unwrap()
 }
 
-/// Red without the properties in `scope::properties`, each by its own line.
+/// Seen red without `Delegate`, `Slice` and `Description` in `scope::properties`, each taken out by itself: by its own line.
 #[tokio::test]
 async fn an_attempt_has_a_scope_with_its_limits_in_our_slice() {
     let Some(systemd) = UserSystemd::start("an_attempt_has_a_scope") else {
@@ -132,7 +132,7 @@ async fn nothing_is_left_in_a_scope(#[values("a stop", "the death of its supervi
     until("systemd has taken the scope away", || left().is_empty()).await;
 }
 
-/// Red without the budget in `Scopes::start`: the start then waits for ever.
+/// Seen red with a budget of a minute in `Scopes::start`: the start was still waiting when the test was ended after 58 s.
 #[tokio::test]
 async fn a_systemd_that_falls_silent_costs_one_start_its_budget_and_is_told() {
     let Some(systemd) = UserSystemd::start("a_systemd_that_falls_silent") else {
@@ -172,7 +172,7 @@ async fn a_systemd_that_is_gone_is_told_and_the_agent_runs() {
     assert_eq!(recorded(&supervised).await.exit, Exit::Code(4));
 }
 
-/// Red without the budget in `Scopes::find`.
+/// Seen red with a budget of a minute in `Scopes::find`: it was still waiting when the test was ended after 58 s.
 #[tokio::test]
 async fn a_bus_that_takes_the_call_and_stays_silent_is_passed_over_within_its_budget() {
     let folder = tempfile::tempdir().unwrap();
