@@ -97,7 +97,10 @@ impl UserSystemd {
         let init = systemd.cgroup.join("init.scope");
         until("systemd is up", || {
             let log = fs::read_to_string(systemd.folder.path().join("log")).unwrap();
-            assert!(!log.to_lowercase().contains("error"), "systemd does not start: {log}");
+            assert!(
+                !log.to_lowercase().contains("error"),
+                "systemd does not start: {log}"
+            );
             init.exists() && systemd.folder.path().join("bus").exists()
         });
         let bus = systemd.bus();
