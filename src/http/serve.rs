@@ -35,7 +35,10 @@ const STUCK_READER_MS: u32 = 30_000;
 const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// The most connections, whatever the limit on file descriptors would allow.
-const MOST_CONNECTIONS: usize = 1024;
+const MOST_CONNECTIONS: usize = 16_384;
+
+/// Bytes that a connection holds of what is to be sent, and the longest head of a request.
+const BUFFER: usize = 64 * 1024;
 
 /// How many more are told that there are too many; beyond these they are closed without a word.
 const MOST_TURNED_AWAY: usize = 32;
@@ -170,6 +173,7 @@ async fn converse(stream: TcpStream, stopping: Stopping, router: Router) {
         router.clone().oneshot(request.map(Body::new))
     });
     let connection = http1::Builder::new()
+        .max_buf_size(BUFFER)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(stream), answer);

@@ -1,5 +1,6 @@
 //! Server-sent events: frames as bytes, with a heartbeat between them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -42,11 +43,11 @@ pub struct FrameShape {
 pub fn encode(frame: &Frame) -> Bytes {
     // A line break outside of a JSON string is only space, and inside of one it cannot stand.
     let json = frame.json.replace(['\n', '\r'], " ");
-    Bytes::from(format!(
-        "id: {}\nevent: {}\ndata: {json}\n\n",
-        frame.id,
-        frame.name.as_str()
-    ))
+    // Of just this size: many of them may wait for readers that never read.
+    let mut text = String::with_capacity(json.len() + 80);
+    let name = frame.name.as_str();
+    let _infallible = write!(text, "id: {}\nevent: {name}\ndata: {json}\n\n", frame.id);
+    Bytes::from(text)
 }
 
 /// What an open stream holds on to.

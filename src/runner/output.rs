@@ -14,7 +14,7 @@ use crate::run::AgentKind;
 /// The longest line that is kept in one frame, and so is parsed; a longer one comes in pieces.
 const LINE_MAX: usize = 1024 * 1024;
 /// What is read at once, if no line is longer.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 16 * 1024;
 
 /// A reader of the output file at one place.
 #[derive(Debug)]

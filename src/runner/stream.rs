@@ -26,7 +26,7 @@ use crate::shape::view::RunView;
 use crate::store::{StoreError, events, runs};
 
 /// How many frames wait for a reader.
-const WAITING: usize = 16;
+const WAITING: usize = 2;
 /// How long a reader may leave them waiting.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How many events are read at once.
@@ -201,7 +201,10 @@ impl RunReader {
             json["run_id"] = json!(self.id);
             json["attempt"] = json!(attempt);
             self.seen.offset = piece.end;
-            self.send(FrameName::Output, json.to_string()).await?;
+            let mut text = json.to_string();
+            // It may wait for long, beside many others.
+            text.shrink_to_fit();
+            self.send(FrameName::Output, text).await?;
         }
     }
 

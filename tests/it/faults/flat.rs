@@ -25,14 +25,14 @@ const SPARE: u64 = 3;
 
 /// How large a process is.
 #[derive(Debug, Clone, Copy)]
-struct Size {
+pub struct Size {
     threads: u64,
     descriptors: u64,
-    resident_kib: u64,
+    pub resident_kib: u64,
 }
 
 impl Size {
-    fn of(server: &Server) -> Size {
+    pub fn of(server: &Server) -> Size {
         let pid = server.pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let number = |name: &str| {

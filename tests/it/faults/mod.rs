@@ -14,6 +14,7 @@ mod merge;
 mod model;
 mod power;
 mod random;
+mod readers;
 mod removal;
 mod restart;
 mod silent;
