@@ -192,6 +192,8 @@ fn a_full_disk_refuses_clearly_and_loses_nothing(#[case] size: u64) {
     assert!(told.refused > 0);
     ballast.make_all_room();
     fs::remove_file(gluttons[0].worktree.join("ignored")).unwrap();
+    // What the second one has left takes as much again as an object: on the smallest disk that would be all there is.
+    disk.grow(2 * size * MIB);
     // What was begun goes on by itself, and everything goes through.
     let refused = told.refused;
     let mut n = STEPS;

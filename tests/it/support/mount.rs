@@ -21,6 +21,12 @@ impl Mounted {
         Mounted::mount(&["-t", "tmpfs", "-o", &size, "tmpfs"])
     }
 
+    /// Makes a file system in memory so large, with what is in it.
+    pub fn grow(&self, bytes: u64) {
+        let options = format!("remount,size={bytes}");
+        run("mount", &["-o", &options, self.path().to_str().unwrap()]).unwrap();
+    }
+
     /// The file system in this file, by a loop device.
     pub fn image(file: &Path, options: &str) -> Option<Mounted> {
         Mounted::mount(&["-o", &format!("loop,{options}"), file.to_str().unwrap()])
