@@ -71,7 +71,12 @@ impl<'a> Patient<'a> {
     /// The same for what is left for the next start, if it fails.
     pub fn until_gone_at_last(&self, is_gone: impl Fn() -> bool) {
         if self.is(Action::Error) {
-            until("it is gone, or was struck", || is_gone() || self.struck());
+            // What is gone may have a last effect before it, as the way to the disk: it comes soon, or was not counted.
+            let begun = Instant::now();
+            let late = || begun.elapsed() > Duration::from_secs(5);
+            until("it was struck, or is gone without", || {
+                self.struck() || (late() && is_gone())
+            });
             self.server.restart();
         }
         self.until_gone(is_gone);
