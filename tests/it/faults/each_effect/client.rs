@@ -9,13 +9,11 @@ use super::fault::{Action, Fault};
 use crate::support::client::{Answer, Client};
 use crate::support::fake_agent::prompt;
 use crate::support::server::{Server, request};
-use crate::support::wait::{PATIENCE, until};
+use crate::support::wait::until;
 
 /// How often one request may fail before somebody must say that the service is broken.
 const TRIES: usize = 4;
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
-/// Between two requests for what is under way.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The client, and whoever starts a service again that has died.
 pub struct Patient<'a> {
@@ -147,19 +145,20 @@ impl<'a> Patient<'a> {
 
     /// Asks for something that may be under way already, until it is so.
     pub fn insist(&self, path: &str, body: &Value) -> Value {
-        let begun = Instant::now();
-        loop {
+        let mut answered = Value::Null;
+        until("nothing else is under way", || {
             let answer = self.post(path, &[], body);
-            let problem = answer.json();
-            let code = problem["code"].as_str().unwrap_or_default();
-            if !["merging", "aborting", "run_active"].contains(&code) {
-                // A retry may have to wait for the slot that the step which failed still has.
-                assert!([200, 202].contains(&answer.status), "{path}: {problem:#}");
-                return problem;
-            }
-            assert!(begun.elapsed() < PATIENCE, "never: {path}: {problem:#}");
-            std::thread::sleep(PAUSE);
-        }
+            answered = answer.json();
+            let code = answered["code"].as_str().unwrap_or_default();
+            let busy = ["merging", "aborting", "run_active"].contains(&code);
+            // A retry may have to wait for the slot that the step which failed still has.
+            assert!(
+                busy || [200, 202].contains(&answer.status),
+                "{path}: {answered:#}"
+            );
+            !busy
+        });
+        answered
     }
 
     /// Asks for a run by a key, as often as it takes.
@@ -184,7 +183,6 @@ impl<'a> Patient<'a> {
     pub fn at_rest(&self, id: &str) -> Value {
         let mut run = Value::Null;
         until("it is at rest", || {
-            std::thread::sleep(PAUSE / 3);
             let list = self.get("/api/runs");
             let mut all = list["runs"].as_array().unwrap().iter();
             run = all
