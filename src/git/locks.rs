@@ -27,6 +27,15 @@ const TICK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 50;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
+/// What a look at the locks of all notes came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StaleLocks {
+    /// How many were stale, and are gone.
+    pub broken: usize,
+    /// Whether there is one whose git may still be alive, and may yet do what it was to do.
+    pub in_doubt: bool,
+}
+
 /// Says, on disk, that a git of ours is at work which takes these locks.
 #[derive(Debug)]
 pub(crate) struct Note(PathBuf);
@@ -55,41 +64,43 @@ impl Repository {
         Ok(Note(path))
     }
 
-    /// Breaks the stale locks of all notes, and says how many there were. Waits, for a few seconds at most, for gits that
-    /// may have made one of them.
-    pub(crate) async fn break_stale_locks(&self) -> Result<usize, Error> {
-        let mut broken = 0;
+    /// Breaks the stale locks of all notes. Waits, for a few seconds at most, for gits that may have made one of them.
+    pub(crate) async fn break_stale_locks(&self) -> Result<StaleLocks, Error> {
+        let mut seen = StaleLocks::default();
         for _ in 0..LOOKS {
-            let (more, in_doubt) = self.break_once()?;
-            broken += more;
-            if !in_doubt {
+            let now = self.break_once()?;
+            seen = StaleLocks {
+                broken: seen.broken + now.broken,
+                in_doubt: now.in_doubt,
+            };
+            if !seen.in_doubt {
                 break;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
         }
-        Ok(broken)
+        Ok(seen)
     }
 
-    /// How many were broken, and whether one is there of which it is not known.
-    fn break_once(&self) -> Result<(usize, bool), Error> {
+    fn break_once(&self) -> Result<StaleLocks, Error> {
         let view = self.note("");
         let entries = std::fs::read_dir(&view).map_err(Error::io("list", &view))?;
-        let (mut broken, mut in_doubt) = (0, false);
+        let mut seen = StaleLocks::default();
         for entry in entries.flatten() {
             if entry.file_name().to_string_lossy().starts_with(NOTE) {
-                let (more, doubt) = break_noted(&entry.path())?;
-                broken += more;
-                in_doubt |= doubt;
+                let of_note = break_noted(&entry.path())?;
+                seen.broken += of_note.broken;
+                seen.in_doubt |= of_note.in_doubt;
             }
         }
-        Ok((broken, in_doubt))
+        Ok(seen)
     }
 }
 
-fn break_noted(note: &Path) -> Result<(usize, bool), Error> {
+fn break_noted(note: &Path) -> Result<StaleLocks, Error> {
+    let mut seen = StaleLocks::default();
     let (Some(noted), Ok(lines)) = (changed(note), std::fs::read_to_string(note)) else {
         // Its git has ended meanwhile.
-        return Ok((0, false));
+        return Ok(seen);
     };
     let younger = |lock: &Path| changed(lock).is_some_and(|locked| locked >= noted);
     let locks: Vec<&Path> = lines
@@ -98,26 +109,27 @@ fn break_noted(note: &Path) -> Result<(usize, bool), Error> {
         .filter(|lock| younger(lock))
         .collect();
     if git_is_alive(noted) {
-        return Ok((0, !locks.is_empty()));
+        seen.in_doubt = !locks.is_empty();
+        return Ok(seen);
     }
-    let mut broken = 0;
     for lock in locks {
         let Some(locked) = changed(lock) else {
             continue;
         };
         // One that began after the note may have made it.
         if git_is_alive(locked) {
-            return Ok((broken, true));
+            seen.in_doubt = true;
+            return Ok(seen);
         }
         std::fs::remove_file(lock).map_err(Error::io("remove", lock))?;
         tracing::warn!(lock = %lock.display(), "a lock that a killed git of ours had left was broken");
-        broken += 1;
+        seen.broken += 1;
     }
     match std::fs::remove_file(note) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::io("remove", note)(error))
         }
-        _ => Ok((broken, false)),
+        _ => Ok(seen),
     }
 }
 

@@ -36,7 +36,6 @@ pub use error::Error;
 pub use left_out::LeftOut;
 pub use names::{BadBranch, BranchName, RefName};
 pub use program::{MINIMUM_VERSION, Program, ProgramError, Version};
-pub(crate) use refs::is_left;
 pub use refs::{NotMoved, RefEdit};
 pub(crate) use repository::sync_with;
 pub use repository::{Identity, OpenError, Repository};

@@ -1,7 +1,6 @@
 //! Writing refs: several at once or none, each only if it is what it was.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::error::Error;
 use super::names::RefName;
@@ -69,17 +68,6 @@ impl RefEdit {
     }
 }
 
-/// Refs that nobody else changes.
-const OURS: [&str; 2] = ["refs/agent_runner/", "refs/heads/auto/"];
-/// git holds the lock of a ref for milliseconds.
-const LONGEST_LOCK: Duration = Duration::from_secs(10);
-
-/// Whether this lock has been there for longer than any git holds one. A power cut leaves it without its content.
-pub(crate) fn is_left(lock: &Path) -> bool {
-    let changed = lock.symlink_metadata().and_then(|meta| meta.modified());
-    changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_LOCK))
-}
-
 /// Why it is not known that refs were changed and are on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum NotMoved {
@@ -112,9 +100,7 @@ impl Repository {
                         if edits.is_empty() {
                             return Ok(());
                         }
-                    } else if self.break_stale_locks().await? == 0
-                        && !self.break_left_locks(&edits)?
-                    {
+                    } else if self.break_stale_locks().await?.broken == 0 {
                         return Err(error.into());
                     }
                     tries += 1;
@@ -185,21 +171,6 @@ impl Repository {
             .stdin(instructions.into_bytes())
             .run_any()
             .await
-    }
-
-    /// Takes away the locks of refs that are ours alone, where a git that was killed, or a power cut, has left them; whether
-    /// there were any.
-    fn break_left_locks(&self, edits: &[RefEdit]) -> Result<bool, Error> {
-        let mut broken = false;
-        let ours = |name: &&RefName| OURS.iter().any(|ours| name.as_str().starts_with(ours));
-        for name in edits.iter().map(RefEdit::name).filter(ours) {
-            let lock = self.common_dir().join(format!("{name}.lock"));
-            if is_left(&lock) {
-                std::fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
-                broken = true;
-            }
-        }
-        Ok(broken)
     }
 
     /// git writes a ref's file to disk, but not the folder that it was renamed into.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::bring::{Blocked, bring, obstacle};
 use super::candidate::{Candidate, release};
-use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository, is_left};
+use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository};
 use crate::run::CommitId;
 
 /// The base has the candidate, on disk.
@@ -104,7 +104,7 @@ pub async fn land(
             }
         }
     }
-    break_own_lock(repo, base, &candidate.commit)?;
+    break_own_lock(repo, base, &candidate.commit).await?;
     let edit = RefEdit::Move {
         name: base.clone(),
         from: candidate.onto.clone(),
@@ -172,36 +172,22 @@ async fn landed_already(
         .then_some(Landed::Already))
 }
 
-/// What is known of the lock of the base after a landing was interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BaseLock {
-    /// There is none, or none of ours.
-    Free,
-    /// It is empty, as a power cut leaves one, and so young that a git may be about to write into it.
-    Young,
-}
-
-/// Takes away the lock of a git that was killed, or lost its power, while it moved the base to this very candidate.
-/// Nobody else knows the candidate, and in this process we are alone. An empty one is ours if it is left: we meant to move the base.
+/// Takes away the lock of a git that was killed while it moved the base to this very candidate, whose name nobody else
+/// knows, and all other locks that gits of ours have left. Whether a git is still alive that may yet move the base.
 ///
 /// # Errors
-/// The lock cannot be removed.
-pub fn break_own_lock(
+/// A lock cannot be looked at or removed.
+pub async fn break_own_lock(
     repo: &Repository,
     base: &RefName,
     candidate: &CommitId,
-) -> Result<BaseLock, Error> {
+) -> Result<bool, Error> {
     let lock = repo.common_dir().join(format!("{base}.lock"));
-    let Ok(text) = std::fs::read_to_string(&lock) else {
-        return Ok(BaseLock::Free);
-    };
-    if text.is_empty() && !is_left(&lock) {
-        return Ok(BaseLock::Young);
-    }
-    if text.is_empty() || text.trim() == candidate.as_str() {
+    let text = std::fs::read_to_string(&lock);
+    if text.is_ok_and(|text| text.trim() == candidate.as_str()) {
         std::fs::remove_file(&lock).map_err(Error::io("remove", &lock))?;
     }
-    Ok(BaseLock::Free)
+    Ok(repo.break_stale_locks().await?.in_doubt)
 }
 
 /// Where the branch is checked out, or being rebased.

@@ -19,4 +19,4 @@ mod torn;
 
 pub use bring::{Blocked, bring_along};
 pub use candidate::{Candidate, CandidateError, candidate, release};
-pub use land::{BaseLock, Behind, LandRefused, Landed, break_own_lock, land};
+pub use land::{Behind, LandRefused, Landed, break_own_lock, land};

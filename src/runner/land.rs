@@ -14,7 +14,7 @@ use super::work::identity;
 use crate::gate::{Blocker, Permit};
 use crate::git::RefName;
 use crate::journal::Answer;
-use crate::merge::{self, BaseLock, Candidate, CandidateError, LandRefused};
+use crate::merge::{self, Candidate, CandidateError, LandRefused};
 use crate::run::{Command, CommitId, Event, Phase, Refusal, Run};
 use crate::store::StoreError;
 use crate::worktree::{self, RemoveBranch, Removed};
@@ -303,7 +303,7 @@ impl Driver {
         };
         let context = self.context();
         let base = base_ref(&run)?;
-        let lock = merge::break_own_lock(&context.repository, &base, candidate)?;
+        let may_move = merge::break_own_lock(&context.repository, &base, candidate).await?;
         let now = context.repository.resolve(&base).await?;
         let landed = match &now {
             Some(now) => context.repository.is_ancestor(candidate, now).await?,
@@ -322,8 +322,8 @@ impl Driver {
             merge::release(&context.repository, candidate).await?;
             return self.clear_place().await;
         }
-        if lock == BaseLock::Young {
-            anyhow::bail!("{base} is locked; it is looked at again");
+        if may_move {
+            anyhow::bail!("a git may yet move {base}; it is looked at again");
         }
         let event = Event::MergeStopped {
             code: code.to_owned(),

@@ -22,11 +22,13 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Context;
+use super::clean_up::empty_trash;
 use super::trusted_clock::Before;
 use crate::clock;
 use crate::run::RunId;
 use crate::shape::view::{GcItem, GcView};
 use crate::store::{events, idempotency};
+use crate::worktree;
 
 /// How often it is done, beside every start.
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -129,6 +131,8 @@ pub async fn gc_daily(context: Arc<Context>) {
         });
         if !believed {
             tracing::warn!(%now, "the clock is far from what it was; nothing past its time is let go for a day");
+            // That has no time to wait for.
+            empty_trash(&worktree::trash_below(&context.config.worktrees_root)).await;
         }
         match gc(&context, now, !believed).await {
             Ok(report) => {

@@ -211,8 +211,8 @@ fn assert_kept(server: &Server, fact: &Fact) {
 
 /// Seen red: without the sync in `merge::bring` the owner's checkout has empty files after the cut, and the next commit there
 /// would take the work back; with the index of a worktree not synced (`core.fsync=none` in `worktree::create`), `fsck` ends at
-/// an index that is cut short; without `merge::break_own_lock` in `Driver::finish_merge` an empty lock of the base, left by the
-/// cut, shuts it for every later merge. Each of these was red within three seconds to ten, at the first or second cut: with
+/// an index that is cut short; without the sync of `Repository::note_locks` a lock of the index that the cut has left is nobody's,
+/// and every later merge is refused. Each of these was red within three seconds to ten, at the first or second cut: with
 /// `synchronous=NORMAL` evidence that was answered is lost; without the sync of a payload's file its bytes do not come; with
 /// `core.fsync=none` for git's calls the service does not start. Not tried by themselves: the syncs of folders.
 #[test]
