@@ -3,7 +3,8 @@
 //! A lock is broken only if all of this holds:
 //!
 //! 1. A note of ours says that a git of ours was to take this very lock, and has not ended by itself since. (A git that
-//!    ends by itself, also by TERM, takes its locks away; its note goes with it.)
+//!    ends by itself, also by TERM, takes its locks away; its note goes with it.) Whoever waits for that git keeps the
+//!    note's file locked (flock(2)): such a note is not looked into, its git may be about to begin.
 //! 2. The lock is younger than the note.
 //! 3. No git on this machine is alive that is older than the lock: whoever made it is gone. One that cannot be looked
 //!    at counts as alive.
@@ -12,12 +13,15 @@
 //! of ours has waited for seconds (`core.filesRefLockTimeout`) before it is asked whether a lock is stale.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::error::Error;
 use super::repository::Repository;
+use super::view::SCRATCH;
 
 /// What the notes are called in the view.
 const NOTE: &str = "locking-";
@@ -38,12 +42,16 @@ pub(crate) struct StaleLocks {
 
 /// Says, on disk, that a git of ours is at work which takes these locks.
 #[derive(Debug)]
-pub(crate) struct Note(PathBuf);
+pub(crate) struct Note {
+    path: PathBuf,
+    /// Locked as long as somebody waits for that git.
+    _held: File,
+}
 
 impl Note {
     /// It has ended by itself and left no lock.
     pub(crate) fn done(self) -> Result<(), Error> {
-        std::fs::remove_file(&self.0).map_err(Error::io("remove", &self.0))
+        std::fs::remove_file(&self.path).map_err(Error::io("remove", &self.path))
     }
 }
 
@@ -51,17 +59,22 @@ impl Repository {
     /// Notes, on disk, that a git is about to take these locks, absolute paths. If it is killed, the note stays; and a
     /// power cut that leaves a lock leaves its note too.
     pub(crate) fn note_locks(&self, locks: &[PathBuf]) -> Result<Note, Error> {
-        let path = self.note(&format!("{NOTE}{}", uuid::Uuid::now_v7().simple()));
+        let id = uuid::Uuid::now_v7().simple();
+        // Nobody finds it before it is whole and held.
+        let aside = self.note(&format!("{SCRATCH}{id}"));
+        let path = self.note(&format!("{NOTE}{id}"));
         let lines: Vec<_> = locks.iter().map(|lock| lock.to_string_lossy()).collect();
-        let mut file = File::create(&path).map_err(Error::io("create", &path))?;
+        let mut file = File::create(&aside).map_err(Error::io("create", &aside))?;
         file.write_all(lines.join("\n").as_bytes())
             .and_then(|()| file.sync_all())
-            .map_err(Error::io("write", &path))?;
+            .and_then(|()| Ok(flock(&file, FlockOperation::NonBlockingLockExclusive)?))
+            .map_err(Error::io("write", &aside))?;
+        std::fs::rename(&aside, &path).map_err(Error::io("rename to", &path))?;
         let view = self.note("");
         File::open(&view)
             .and_then(|folder| folder.sync_all())
             .map_err(Error::io("write to disk", &view))?;
-        Ok(Note(path))
+        Ok(Note { path, _held: file })
     }
 
     /// Breaks the stale locks of all notes. Waits, for a few seconds at most, for gits that may have made one of them.
@@ -98,17 +111,21 @@ impl Repository {
 
 fn break_noted(note: &Path) -> Result<StaleLocks, Error> {
     let mut seen = StaleLocks::default();
-    let (Some(noted), Ok(lines)) = (changed(note), std::fs::read_to_string(note)) else {
+    let (Some(noted), Ok(mut file)) = (changed(note), File::open(note)) else {
         // Its git has ended meanwhile.
         return Ok(seen);
     };
+    let mut lines = String::new();
+    file.read_to_string(&mut lines)
+        .map_err(Error::io("read", note))?;
     let younger = |lock: &Path| changed(lock).is_some_and(|locked| locked >= noted);
     let locks: Vec<&Path> = lines
         .lines()
         .map(Path::new)
         .filter(|lock| younger(lock))
         .collect();
-    if git_is_alive(noted) {
+    let waited_for = flock(&file, FlockOperation::NonBlockingLockExclusive).is_err();
+    if waited_for || git_is_alive(noted) {
         seen.in_doubt = !locks.is_empty();
         return Ok(seen);
     }
@@ -191,4 +208,54 @@ fn began(process: &Path) -> Option<Duration> {
 fn uptime() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/uptime").ok()?;
     Duration::try_from_secs_f64(text.split(' ').next()?.parse().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::Program;
+
+    async fn repository() -> (tempfile::TempDir, Repository) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = Program::find("/usr/local/bin:/usr/bin:/bin".as_ref())
+            .await
+            .unwrap();
+        program.init(folder.path(), "master").await.unwrap();
+        let view = folder.path().join("view");
+        let repository = Repository::open(program, folder.path(), &view)
+            .await
+            .unwrap();
+        (folder, repository)
+    }
+
+    /// Seen red: with no note held, that of a git about to begin was taken away, and what it was for failed.
+    #[tokio::test]
+    async fn a_note_that_somebody_waits_for_stays_whoever_looks_for_stale_locks() {
+        let (_folder, repository) = repository().await;
+        let lock = repository.common_dir().join("some.lock");
+        let note = repository.note_locks(std::slice::from_ref(&lock)).unwrap();
+        assert_eq!(repository.break_once().unwrap(), StaleLocks::default());
+        assert!(note.path.exists());
+        // Its git has made the lock.
+        std::fs::write(&lock, "").unwrap();
+        assert!(repository.break_once().unwrap().in_doubt);
+        assert!(lock.exists());
+        note.done().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_lock_of_a_note_that_nobody_waits_for_is_broken() {
+        let (_folder, repository) = repository().await;
+        let lock = repository.common_dir().join("some.lock");
+        let note = repository.note_locks(std::slice::from_ref(&lock)).unwrap();
+        std::fs::write(&lock, "").unwrap();
+        let path = note.path.clone();
+        drop(note);
+        // Gits of other tests may be older than the lock: each is waited for.
+        let mut looks = 0;
+        while repository.break_stale_locks().await.unwrap().in_doubt && looks < 10 {
+            looks += 1;
+        }
+        assert!(!lock.exists() && !path.exists());
+    }
 }
