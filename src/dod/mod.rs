@@ -2,6 +2,7 @@
 //!
 //! Pure but for `content`, which keeps the payloads of files.
 
+pub mod check;
 pub mod content;
 pub mod evidence;
 pub mod freshness;
