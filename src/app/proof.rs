@@ -262,6 +262,8 @@ fn wanted_item(run: &Run, new: &NewEvidence) -> Result<(ItemId, Option<Item>), R
                         required: false,
                         accepts: EvidenceKind::ALL.to_vec(),
                         validator: Validator::Operator,
+                        check: None,
+                        when: None,
                     },
                 };
                 Ok((item.id, Some(item)))

@@ -57,6 +57,8 @@ pub fn built_in(name: &str) -> Option<NewWorkflow> {
         required: true,
         accepts: EvidenceKind::ALL.to_vec(),
         validator: Validator::Operator,
+        check: None,
+        when: None,
     };
     match name {
         "auto" => Some(NewWorkflow {

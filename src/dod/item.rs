@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckSpec;
 use crate::run::ItemId;
 
 /// The longest key, title and list, so that a Definition of Done stays a list that a person reads.
@@ -46,6 +47,8 @@ pub enum Validator {
     /// A person, or a program that speaks for one.
     #[default]
     Operator,
+    /// The item's check, which the service runs.
+    Check,
 }
 
 impl Validator {
@@ -54,13 +57,14 @@ impl Validator {
     pub fn as_str(self) -> &'static str {
         match self {
             Validator::Operator => "operator",
+            Validator::Check => "check",
         }
     }
 }
 
 /// An item as a Definition of Done writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written", deny_unknown_fields)]
 pub struct ItemSpec {
     /// Its name within the run: letters, digits, `-`, `_`, `.`; at most 64.
     #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
@@ -76,9 +80,81 @@ pub struct ItemSpec {
     #[serde(default = "every_kind")]
     #[schema(min_items = 1)]
     pub accepts: Vec<EvidenceKind>,
-    /// Who accepts its evidence.
-    #[serde(default)]
+    /// Who accepts its evidence; if nobody is named, the check where there is one, else an operator.
+    #[schema(required = false)]
     pub validator: Validator,
+    /// The command that the service runs for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckSpec>,
+    /// When it applies; always, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+}
+
+/// When an item applies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct When {
+    /// Patterns of paths, as `migrations/**`: it applies if the work changes a path that fits one of them.
+    #[schema(min_items = 1)]
+    pub changed: Vec<String>,
+}
+
+/// An item as it is written, before it is known who accepts its evidence if it does not say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    key: String,
+    #[serde(default)]
+    title: String,
+    #[serde(default = "yes")]
+    required: bool,
+    #[serde(default = "every_kind")]
+    accepts: Vec<EvidenceKind>,
+    validator: Option<Validator>,
+    check: Option<CheckSpec>,
+    when: Option<When>,
+}
+
+impl From<Written> for ItemSpec {
+    fn from(written: Written) -> ItemSpec {
+        let by_itself = match written.check {
+            Some(_) => Validator::Check,
+            None => Validator::Operator,
+        };
+        ItemSpec {
+            key: written.key,
+            title: written.title,
+            required: written.required,
+            accepts: written.accepts,
+            validator: written.validator.unwrap_or(by_itself),
+            check: written.check,
+            when: written.when,
+        }
+    }
+}
+
+impl ItemSpec {
+    /// Whether it applies to work that changes these paths.
+    #[must_use]
+    pub fn applies(&self, changed: &[String]) -> bool {
+        let Some(when) = &self.when else {
+            return true;
+        };
+        // A pattern that is none was refused when the item was taken; here it counts as fitting.
+        let fits = |pattern: &String| {
+            pattern_of(pattern).map_or(true, |glob| changed.iter().any(|path| glob.is_match(path)))
+        };
+        when.changed.iter().any(fits)
+    }
+}
+
+/// `*` stays within a folder, `**` goes through them.
+fn pattern_of(pattern: &str) -> Result<globset::GlobMatcher, globset::Error> {
+    let glob = globset::GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .build()?;
+    Ok(glob.compile_matcher())
 }
 
 fn yes() -> bool {
@@ -170,6 +246,27 @@ pub fn checked(items: Vec<ItemSpec>) -> Result<Vec<ItemSpec>, Vec<BadItem>> {
                 "no kind of evidence is accepted".to_owned(),
             );
         }
+        if item.validator == Validator::Check && item.check.is_none() {
+            let detail = "`check` accepts its own evidence only: write a `check` with its `cmd`";
+            refuse(index, "validator", detail.to_owned());
+        }
+        for (field, detail) in item.check.iter().flat_map(CheckSpec::bad_fields) {
+            refuse(index, &format!("check/{field}"), detail);
+        }
+        if item
+            .when
+            .as_ref()
+            .is_some_and(|when| when.changed.is_empty())
+        {
+            let detail = "name a pattern of paths, or leave `when` out";
+            refuse(index, "when/changed", detail.to_owned());
+        }
+        let patterns = item.when.iter().flat_map(|when| &when.changed).enumerate();
+        for (number, pattern) in patterns {
+            if let Err(error) = pattern_of(pattern) {
+                refuse(index, &format!("when/changed/{number}"), error.to_string());
+            }
+        }
     }
     if items.len() > MAX_ITEMS {
         bad.push(BadItem {
@@ -204,6 +301,8 @@ mod tests {
             required: true,
             accepts: every_kind(),
             validator: Validator::Operator,
+            check: None,
+            when: None,
         }
     }
 
@@ -225,6 +324,40 @@ mod tests {
         let bad = checked(vec![item("fine"), item("not fine"), item("fine")]).unwrap_err();
         let places: Vec<_> = bad.iter().map(|b| b.pointer.as_str()).collect();
         assert_eq!(places, ["/1/key", "/2/key"]);
+    }
+
+    #[test]
+    fn the_check_validates_where_nobody_is_named() {
+        let read = |json: &str| serde_json::from_str::<ItemSpec>(json).unwrap();
+        assert_eq!(read(r#"{"key":"a"}"#).validator, Validator::Operator);
+        let check = read(r#"{"key":"a","check":{"cmd":"true"}}"#);
+        assert_eq!(check.validator, Validator::Check);
+        let person = read(r#"{"key":"a","check":{"cmd":"true"},"validator":"operator"}"#);
+        assert_eq!(person.validator, Validator::Operator);
+        let written = serde_json::to_string(&check).unwrap();
+        assert_eq!(read(&written), check);
+        let bad = checked(vec![read(r#"{"key":"a","validator":"check"}"#)]).unwrap_err();
+        assert_eq!(bad[0].pointer, "/0/validator");
+    }
+
+    #[test]
+    fn an_item_applies_when_a_path_that_fits_has_changed() {
+        let applies = |patterns: &[&str], changed: &[&str]| {
+            let changed: Vec<_> = changed.iter().map(|&path| path.to_owned()).collect();
+            let when = When {
+                changed: patterns.iter().map(|&p| p.to_owned()).collect(),
+            };
+            let item = ItemSpec {
+                when: Some(when),
+                ..item("a")
+            };
+            item.applies(&changed)
+        };
+        assert!(applies(&["migrations/**"], &["migrations/1/up.sql"]));
+        assert!(applies(&["*.lock", "src/*.rs"], &["a", "src/a.rs"]));
+        assert!(!applies(&["src/*.rs"], &["src/a/b.rs", "other"]));
+        assert!(!applies(&["migrations/**"], &[]));
+        assert!(item("always").applies(&[]));
     }
 
     #[test]

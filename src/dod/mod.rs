@@ -7,7 +7,8 @@ pub mod content;
 pub mod evidence;
 pub mod freshness;
 pub mod item;
+pub mod written;
 
 pub use evidence::{Author, Evidence, Head, Payload, Verdict};
 pub use freshness::{ItemStatus, item_status};
-pub use item::{EvidenceKind, Item, ItemSpec, Validator};
+pub use item::{EvidenceKind, Item, ItemSpec, Validator, When};

@@ -101,6 +101,8 @@ fn new_run() -> Run {
             required,
             accepts: vec![EvidenceKind::Text],
             validator: Validator::Operator,
+            check: None,
+            when: None,
         },
     };
     let created = Event::Created {

@@ -113,6 +113,8 @@ impl State {
                 required: true,
                 accepts: vec![EvidenceKind::Text],
                 validator: Validator::Operator,
+                check: None,
+                when: None,
             },
         };
         let created = Event::Created {
