@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::process;
 
-/// Carries out `supervise DIR` and `exec-gate DIR`; nothing if it is neither.
+/// Carries out `supervise DIR`, `exec-gate DIR` and `hold-network -`; nothing if it is none of them.
 #[must_use]
 pub fn hidden(arguments: &[OsString]) -> Option<std::process::ExitCode> {
     let [_, command, dir] = arguments else {
@@ -16,6 +16,7 @@ pub fn hidden(arguments: &[OsString]) -> Option<std::process::ExitCode> {
     let code = match command.to_str()? {
         "supervise" => process::supervise_main(Path::new(dir)),
         "exec-gate" => process::exec_gate_main(Path::new(dir)),
+        "hold-network" => process::hold_network_main(),
         _ => return None,
     };
     Some(std::process::ExitCode::from(

@@ -281,6 +281,7 @@ fn launch(
         number: attempt.number,
         argv: invocation.argv,
         env: invocation.env,
+        network: None,
         cwd: cwd.to_owned(),
         stdin,
         output: output.to_owned(),

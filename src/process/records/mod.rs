@@ -45,6 +45,9 @@ pub struct Launch {
     pub output: PathBuf,
     /// The file that gets its standard error, appended.
     pub stderr: PathBuf,
+    /// The holder of the network that it runs in; the machine's own if there is none.
+    #[serde(default)]
+    pub network: Option<u32>,
     /// When the supervisor ends it by itself.
     #[serde(default)]
     pub limits: LaunchLimits,

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, set
 
 use super::signals::{ignore_none, unblock_all};
 use crate::effect::{self, Effect};
+use crate::process::network;
 use crate::process::records::{ATTEMPT_MARKER, Launch, RUN_MARKER, Record, Refusal, RefusedAt};
 
 /// Says that all before the exec went well.
@@ -117,6 +118,9 @@ fn pass(dir: &Path, socket: &mut UnixStream) -> Result<std::convert::Infallible,
         return Err(gate("the supervisor")(io::ErrorKind::NotConnected.into()));
     }
 
+    if let Some(holder) = launch.network {
+        network::enter(holder).map_err(gate("its network"))?;
+    }
     let cwd = launch.cwd.display();
     std::env::set_current_dir(&launch.cwd)
         .map_err(|e| refusal(RefusedAt::Cwd, &cwd.to_string(), &e))?;

@@ -78,6 +78,7 @@ impl Stage {
             number: 1,
             argv: vec![fake_agent().to_str().unwrap().to_owned()],
             env: BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]),
+            network: None,
             cwd: at("work"),
             stdin: at("prompt.txt"),
             output: at("output.log"),
