@@ -58,6 +58,11 @@ impl App {
             payload,
             head: head.clone(),
             base_commit,
+            onto: None,
+            check: None,
+            candidate_of: None,
+            carried_to: Vec::new(),
+            author_name: None,
             sha256: stored.sha256,
             size: stored.size,
             author,
@@ -205,7 +210,10 @@ impl App {
         if let (Some(now), Phase::AtRest { .. }) = (&head, &run.phase)
             && run.head.as_ref() != Some(now)
         {
-            let event = Event::HeadMoved { head: now.clone() };
+            let event = Event::HeadMoved {
+                head: now.clone(),
+                carries: None,
+            };
             if let Err(error) = self.context().journal.record(run.id, vec![event]).await {
                 // Something else happened to the run in the same moment; what follows is decided on its new state.
                 tracing::debug!(run = %run.id, %error, "a moved head was not recorded");

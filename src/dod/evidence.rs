@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::check::CheckRecord;
 use super::item::EvidenceKind;
 use crate::run::{CommitId, EvidenceId, ItemId, TreeId};
 
@@ -59,6 +60,10 @@ pub enum Author {
     /// A person, or a program that speaks for one.
     #[default]
     Operator,
+    /// A check that the service ran.
+    Check,
+    /// The service itself, of what it saw in the work.
+    Service,
 }
 
 impl Author {
@@ -68,6 +73,8 @@ impl Author {
         match self {
             Author::Agent => "agent",
             Author::Operator => "operator",
+            Author::Check => "check",
+            Author::Service => "service",
         }
     }
 }
@@ -85,6 +92,9 @@ pub enum Verdict {
         by: String,
         /// When.
         at: Timestamp,
+        /// Why an operator accepted it in the place of the item's check, if that is what happened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overrides: Option<String>,
     },
     /// Turned down.
     Rejected {
@@ -110,12 +120,27 @@ pub struct Evidence {
     pub head: Head,
     /// The base commit of the run at that moment.
     pub base_commit: CommitId,
+    /// Where the base branch was at that moment, if that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onto: Option<CommitId>,
+    /// What the check came to, if a check brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckRecord>,
+    /// The work's commit, if `head` is what merging that would result in: such evidence speaks of the candidate alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_of: Option<CommitId>,
+    /// Trees of later heads that bring the same patch on another base: it speaks of them as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried_to: Vec<TreeId>,
     /// SHA-256 of the payload's bytes, in hexadecimal.
     pub sha256: String,
     /// Bytes of the payload.
     pub size: u64,
     /// Who brought it.
     pub author: Author,
+    /// The name of who brought it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author_name: Option<String>,
     /// When it was attached.
     pub created_at: Timestamp,
     /// What was said of it.
@@ -127,12 +152,22 @@ impl Evidence {
     /// Whether the work has changed since: the evidence is kept and shown, and does not count.
     #[must_use]
     pub fn is_stale(&self, now: Option<&Head>) -> bool {
-        now.is_none_or(|head| head.tree != self.head.tree)
+        let speaks_of =
+            |head: &Head| head.tree == self.head.tree || self.carried_to.contains(&head.tree);
+        !now.is_some_and(speaks_of)
+    }
+
+    /// Whether it speaks of the work as it is now because the same patch is on another base.
+    #[must_use]
+    pub fn is_carried(&self, now: Option<&Head>) -> bool {
+        now.is_some_and(|head| head.tree != self.head.tree) && !self.is_stale(now)
     }
 
     /// Whether it is accepted for the work as it is now.
     #[must_use]
     pub fn counts(&self, now: Option<&Head>) -> bool {
-        matches!(self.verdict, Verdict::Validated { .. }) && !self.is_stale(now)
+        matches!(self.verdict, Verdict::Validated { .. })
+            && self.candidate_of.is_none()
+            && !self.is_stale(now)
     }
 }

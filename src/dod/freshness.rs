@@ -37,7 +37,7 @@ impl ItemStatus {
 pub fn item_status(item: ItemId, evidence: &[Evidence], now: Option<&Head>) -> ItemStatus {
     let mut fresh = evidence
         .iter()
-        .filter(|e| e.item_id == item && !e.is_stale(now));
+        .filter(|e| e.item_id == item && e.candidate_of.is_none() && !e.is_stale(now));
     if fresh.clone().any(|e| e.counts(now)) {
         return ItemStatus::Validated;
     }

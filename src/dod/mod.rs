@@ -4,11 +4,13 @@
 
 pub mod check;
 pub mod content;
+pub mod definition;
 pub mod evidence;
 pub mod freshness;
 pub mod item;
 pub mod written;
 
+pub use definition::{Definition, Source, SourceKind};
 pub use evidence::{Author, Evidence, Head, Payload, Verdict};
 pub use freshness::{ItemStatus, item_status};
 pub use item::{EvidenceKind, Item, ItemSpec, Validator, When};

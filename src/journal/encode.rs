@@ -26,6 +26,9 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         | Event::Settled { .. }
         | Event::SettleFailed { .. }
         | Event::HeadMoved { .. }
+        | Event::ChecksStarted { .. }
+        | Event::ChecksEnded { .. }
+        | Event::MergeQueued { .. }
         | Event::MergeStarted { .. } => (FrameName::Status, status(run)),
         Event::MergeStopped { code, detail } => {
             let mut body = status(run);
@@ -54,6 +57,8 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         Event::Placed
         | Event::AttemptStarting { .. }
         | Event::ItemAdded { .. }
+        | Event::DefinitionFixed { .. }
+        | Event::CandidateMade { .. }
         | Event::AbortStarted
         | Event::PlaceRemoved { .. } => return None,
     };

@@ -39,8 +39,8 @@ pub use containment::{Cgroup, Containment, LeftCgroup, NotHad, Wanted, bus_addre
 pub use control::{Status, Unanswered};
 pub use growth::{Growth, Woken};
 pub use identity::Identity;
-pub use network::{Network, hold_main as hold_network_main};
 pub use marked::{Marked, end, folders_at_work, marked};
+pub use network::{Network, hold_main as hold_network_main};
 pub use records::{
     ATTEMPT_MARKER, ExitRecord, Launch, LaunchLimits, RUN_MARKER, RecordError, Refusal, RefusedAt,
     Started, StopSignal, StopStep, exit_of,

@@ -33,7 +33,10 @@ impl Network {
     /// # Errors
     /// The system does not allow it: the sentence says what was tried.
     pub fn hold(binary: &Path) -> io::Result<Network> {
-        #[expect(clippy::disallowed_methods, reason = "the holder of a network is started here")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the holder of a network is started here"
+        )]
         let mut holder = Command::new(binary)
             .args(["hold-network", "-"])
             .env_clear()
@@ -50,7 +53,9 @@ impl Network {
         let network = Network { holder };
         match line.trim() {
             READY => Ok(network),
-            "" => Err(io::Error::other("the holder of the network ended without a word")),
+            "" => Err(io::Error::other(
+                "the holder of the network ended without a word",
+            )),
             why => Err(io::Error::other(why.to_owned())),
         }
     }
@@ -102,8 +107,11 @@ pub(super) fn enter(holder: u32) -> io::Result<()> {
 
 fn make() -> io::Result<()> {
     if unshare(CloneFlags::CLONE_NEWNET).is_err() {
-        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
-            .map_err(|e| io::Error::other(format!("a user namespace for a network of its own is not allowed here: {e}")))?;
+        unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|e| {
+            io::Error::other(format!(
+                "a user namespace for a network of its own is not allowed here: {e}"
+            ))
+        })?;
     }
     bring_loopback_up().map_err(|e| io::Error::other(format!("loopback cannot be brought up: {e}")))
 }

@@ -1,13 +1,15 @@
 //! The one function that changes a run: for live writes, for replay, for tests.
+//!
+//! Longer than others, because nothing else may change one.
 
 use jiff::Timestamp;
 
 use super::event::Event;
-use super::ids::{AttemptId, RunId};
+use super::ids::{AttemptId, RunId, TreeId};
 use super::outcome::{Failure, FailureCode, Outcome, Silence};
 use super::phase::Phase;
 use super::state::{Attempt, AttemptStage, Run};
-use crate::dod::Verdict;
+use crate::dod::{Evidence, Head, Verdict};
 
 /// The event cannot follow: a mistake of ours or a damaged journal, never a client's doing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -44,6 +46,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         placed: false,
         attempts: Vec::new(),
         items: items.clone(),
+        definition: None,
         evidence: Vec::new(),
         head: None,
         session_id: None,
@@ -64,6 +67,10 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
         phase: status.as_str().to_owned(),
     };
     match (event, &run.phase) {
+        (Event::DefinitionFixed { definition, items }, Phase::Queued | Phase::Preparing) => {
+            run.items.clone_from(items);
+            run.definition = Some(definition.clone());
+        }
         (
             Event::AttemptQueued { attempt, why },
             Phase::Queued | Phase::AtRest { .. } | Phase::Preparing,
@@ -168,6 +175,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 },
                 _ => Phase::Checking {
                     outcome: end.outcome.clone(),
+                    round: None,
                 },
             };
         }
@@ -183,13 +191,25 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 outcome: Outcome::Failed(failure.clone()),
             };
         }
-        (Event::Settled { head, .. }, Phase::Checking { outcome }) => {
+        (
+            Event::Settled { head, carries, .. },
+            Phase::Checking {
+                outcome,
+                round: None,
+            },
+        ) => {
             run.phase = Phase::AtRest {
                 outcome: outcome.clone(),
             };
-            run.head = Some(head.clone());
+            move_head(&mut run, head, carries.as_ref());
         }
-        (Event::SettleFailed { failure }, Phase::Checking { outcome }) => {
+        (
+            Event::SettleFailed { failure },
+            Phase::Checking {
+                outcome,
+                round: None,
+            },
+        ) => {
             run.phase = Phase::AtRest {
                 outcome: match outcome {
                     Outcome::Finished => Outcome::Failed(failure.clone()),
@@ -198,18 +218,44 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             };
         }
         (
-            Event::HeadMoved { head },
+            Event::HeadMoved { head, carries },
             Phase::AtRest { .. } | Phase::Running | Phase::Checking { .. },
+        ) => move_head(&mut run, head, carries.as_ref()),
+        (Event::ChecksStarted { round }, Phase::AtRest { outcome }) => {
+            run.phase = Phase::Checking {
+                outcome: outcome.clone(),
+                round: Some(round.clone()),
+            };
+        }
+        (
+            Event::ChecksEnded { .. },
+            Phase::Checking {
+                outcome,
+                round: Some(_),
+            },
         ) => {
-            run.head = Some(head.clone());
+            run.phase = Phase::AtRest {
+                outcome: outcome.clone(),
+            };
         }
         (Event::ItemAdded { item }, _) => run.items.push(item.clone()),
         (Event::EvidenceAttached { evidence }, _) => run.evidence.push(evidence.clone()),
-        (Event::EvidenceValidated { evidence, by }, _) => {
+        (
+            Event::EvidenceValidated {
+                evidence,
+                by,
+                overrides,
+            },
+            _,
+        ) => {
             let Some(this) = run.evidence.iter_mut().find(|e| e.id == *evidence) else {
                 return Err(illegal());
             };
-            this.verdict = Verdict::Validated { by: by.clone(), at };
+            this.verdict = Verdict::Validated {
+                by: by.clone(),
+                at,
+                overrides: overrides.clone(),
+            };
         }
         (
             Event::EvidenceRejected {
@@ -228,13 +274,37 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 reason: reason.clone(),
             };
         }
+        (Event::MergeQueued { message }, Phase::AtRest { outcome }) => {
+            run.phase = Phase::MergeQueued {
+                message: message.clone(),
+                since: at,
+                candidate: None,
+                outcome: outcome.clone(),
+            };
+        }
+        (
+            Event::CandidateMade { candidate: made },
+            Phase::MergeQueued {
+                message,
+                since,
+                outcome,
+                ..
+            },
+        ) => {
+            run.phase = Phase::MergeQueued {
+                message: message.clone(),
+                since: *since,
+                candidate: Some(made.clone()),
+                outcome: outcome.clone(),
+            };
+        }
         (
             Event::MergeStarted {
                 onto,
                 head,
                 candidate,
             },
-            Phase::AtRest { outcome },
+            Phase::AtRest { outcome } | Phase::MergeQueued { outcome, .. },
         ) => {
             run.phase = Phase::Merging {
                 onto: onto.clone(),
@@ -243,7 +313,10 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 outcome: outcome.clone(),
             };
         }
-        (Event::MergeStopped { .. }, Phase::Merging { outcome, .. }) => {
+        (
+            Event::MergeStopped { .. },
+            Phase::Merging { outcome, .. } | Phase::MergeQueued { outcome, .. },
+        ) => {
             run.phase = Phase::AtRest {
                 outcome: outcome.clone(),
             };
@@ -260,7 +333,8 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             | Phase::Preparing
             | Phase::Running
             | Phase::Checking { .. }
-            | Phase::AtRest { .. },
+            | Phase::AtRest { .. }
+            | Phase::MergeQueued { .. },
         ) => {
             run.phase = Phase::Aborting {
                 was: run.status(),
@@ -292,6 +366,24 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
     }
     run.version += 1;
     Ok(run)
+}
+
+/// The work is at another commit. What people and agents have shown of the tree that it carries speaks of it too; what
+/// checks have shown does not: they are run again.
+fn move_head(run: &mut Run, head: &Head, carries: Option<&TreeId>) {
+    if let Some(before) = carries {
+        let of_before = |evidence: &&mut Evidence| {
+            evidence.check.is_none()
+                && evidence.candidate_of.is_none()
+                && (evidence.head.tree == *before || evidence.carried_to.contains(before))
+        };
+        for evidence in run.evidence.iter_mut().filter(of_before) {
+            if evidence.head.tree != head.tree && !evidence.carried_to.contains(&head.tree) {
+                evidence.carried_to.push(head.tree.clone());
+            }
+        }
+    }
+    run.head = Some(head.clone());
 }
 
 /// Nothing if that attempt's agent does not work.

@@ -250,6 +250,7 @@ fn validate(run: &Run, id: EvidenceId, by: &str, head: Option<&Head>) -> Decisio
         Verdict::Open => Decision::Do(vec![Event::EvidenceValidated {
             evidence: id,
             by: by.to_owned(),
+            overrides: None,
         }]),
     }
 }

@@ -6,11 +6,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ids::{AttemptId, CommitId, EvidenceId, RunId};
+use super::ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId, TreeId};
 use super::notice::Notice;
 use super::outcome::{EndedBy, Exit, Failure, Outcome, Silence, Usage};
+use super::phase::{CandidateRound, Round};
 use super::spec::Spec;
-use crate::dod::{Evidence, Head, Item};
+use crate::dod::{Definition, Evidence, Head, Item};
 
 /// The version of the stored form.
 pub const VERSION: u32 = 1;
@@ -41,6 +42,13 @@ pub enum AttemptKind {
     },
     /// A fresh session on the same worktree.
     Retry,
+    /// What checks have said, told to the same session by the service itself.
+    Feedback {
+        /// What the agent is told.
+        text: String,
+        /// The items whose checks did not pass.
+        items: Vec<ItemId>,
+    },
 }
 
 /// The process that does an attempt's work, so that it is never taken for another.
@@ -99,6 +107,13 @@ pub enum Event {
         /// Where its worktree will be.
         worktree_path: String,
         /// Its Definition of Done.
+        items: Vec<Item>,
+    },
+    /// The Definition of Done was read from its sources: these are its items.
+    DefinitionFixed {
+        /// Where they come from.
+        definition: Definition,
+        /// All items, those that were added meanwhile too.
         items: Vec<Item>,
     },
     /// An attempt was asked for and waits for a slot.
@@ -171,6 +186,9 @@ pub enum Event {
         head: Head,
         /// Whether there was uncommitted work.
         leftovers: bool,
+        /// The tree of the head before, if this one brings the same patch on another base.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        carries: Option<TreeId>,
     },
     /// Leftover work could not be committed; the worktree is as the agent left it.
     SettleFailed {
@@ -181,6 +199,20 @@ pub enum Event {
     HeadMoved {
         /// Where it is now.
         head: Head,
+        /// The tree of the head before, if this one brings the same patch on another base.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        carries: Option<TreeId>,
+    },
+    /// A round of checks begins.
+    ChecksStarted {
+        /// What is checked.
+        round: Round,
+    },
+    /// The round is over; what its checks came to was attached as evidence.
+    ChecksEnded {
+        /// Why it was cut short, if it was: what was not run is not proven.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cut_short: Option<String>,
     },
     /// The Definition of Done got one more item.
     ItemAdded {
@@ -198,6 +230,9 @@ pub enum Event {
         evidence: EvidenceId,
         /// By whom.
         by: String,
+        /// Why an operator accepts it in the place of the item's check.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overrides: Option<String>,
     },
     /// Evidence was turned down.
     EvidenceRejected {
@@ -207,6 +242,16 @@ pub enum Event {
         by: String,
         /// Why.
         reason: String,
+    },
+    /// The run waits for its turn to land on its base.
+    MergeQueued {
+        /// The first lines of the message.
+        message: Option<String>,
+    },
+    /// A candidate was made, and its tree is to be checked.
+    CandidateMade {
+        /// It.
+        candidate: CandidateRound,
     },
     /// The base is about to be moved to the candidate.
     MergeStarted {

@@ -128,6 +128,11 @@ fn evidence(run: &Run, item: u8) -> Evidence {
         },
         head: run.head.clone().unwrap_or_else(|| head(0)),
         base_commit: commit(0),
+        onto: None,
+        check: None,
+        candidate_of: None,
+        carried_to: Vec::new(),
+        author_name: None,
         sha256: String::new(),
         size: 4,
         author: Author::Operator,
@@ -208,10 +213,14 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
             },
         }],
         Step::Settle(n) => vec![Event::Settled {
+            carries: None,
             head: head(*n),
             leftovers: false,
         }],
-        Step::MoveHead(n) => vec![Event::HeadMoved { head: head(*n) }],
+        Step::MoveHead(n) => vec![Event::HeadMoved {
+            head: head(*n),
+            carries: None,
+        }],
         Step::Attach(item) => asked(&Command::Attach {
             evidence: evidence(run, *item),
             new_item: None,

@@ -46,6 +46,11 @@ id! {
     EvidenceId
 }
 
+id! {
+    /// The id of one round of checks.
+    RoundId
+}
+
 impl RunId {
     /// The eight last hexadecimal digits: short, and random where the first ones are the time.
     #[must_use]

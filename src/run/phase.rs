@@ -3,12 +3,12 @@
 //! ```text
 //!             slot free       worktree, agent started       agent ended       leftovers committed
 //!  ┌────────┐ ──────► ┌───────────┐ ──────► ┌─────────┐ ──────► ┌──────────┐ ──────► ┌───────────────────┐
-//!  │ Queued │         │ Preparing │         │ Running │         │ Checking │         │ AtRest            │
-//!  └────────┘ ◄─┐     └───────────┘ ──┐     └─────────┘         └──────────┘         │  finished, failed │
+//!  │ Queued │         │ Preparing │         │ Running │         │ Checking │ ◄────── │ AtRest            │
+//!  └────────┘ ◄─┐     └───────────┘ ──┐     └─────────┘         └──────────┘ checks  │  finished, failed │
 //!               │                     └── could not be started ────────────────────► └───────────────────┘
-//!               └──────────────── message, retry ─────────────────────────────────────┘    │        ▲
+//!               └──────────────── message, retry, feedback ───────────────────────────┘    │        ▲
 //!                                                                                  permit  ▼        │ stopped
-//!   any of these, and AtRest ──► Aborting ──► Aborted ──► (restore) AtRest               Merging ────┤
+//!   any of these, and AtRest ──► Aborting ──► Aborted ──► (restore) AtRest    (MergeQueued) Merging ┤
 //!                                                                                          └──► Merged
 //! ```
 //!
@@ -17,8 +17,52 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ids::CommitId;
+use super::ids::{CommitId, ItemId, RoundId};
 use super::outcome::Outcome;
+use crate::dod::Head;
+
+/// Why a round of checks is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundWhy {
+    /// The agent has ended.
+    AgentEnded,
+    /// The branch moved.
+    HeadMoved,
+    /// Somebody asked for it.
+    Asked,
+}
+
+/// A round of checks of the work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// Its id.
+    pub id: RoundId,
+    /// The work that is checked.
+    pub head: Head,
+    /// The items whose checks are to run, in their order.
+    pub items: Vec<ItemId>,
+    /// Why.
+    pub why: RoundWhy,
+    /// Whether a result that is known already is not good enough.
+    #[serde(default)]
+    pub afresh: bool,
+}
+
+/// The checks of what a merge would result in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CandidateRound {
+    /// The id of the round.
+    pub id: RoundId,
+    /// Where the base is.
+    pub onto: CommitId,
+    /// The head that is merged.
+    pub head: CommitId,
+    /// The merge commit and its tree.
+    pub candidate: Head,
+    /// The items whose checks are to run on it, in their order.
+    pub items: Vec<ItemId>,
+}
 
 /// Where a run is in its life.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,13 +73,26 @@ pub enum Phase {
     Preparing,
     /// Its agent works.
     Running,
-    /// Its agent has ended; leftovers are committed.
+    /// Its agent has ended; leftovers are committed, or checks run.
     Checking {
         /// How the agent's work ended.
         outcome: Outcome,
+        /// The checks that run; nothing while leftovers are committed.
+        round: Option<Round>,
     },
     /// Nothing happens until somebody asks for something.
     AtRest {
+        /// How the agent's work ended.
+        outcome: Outcome,
+    },
+    /// It waits for its turn to land, or its candidate is checked.
+    MergeQueued {
+        /// The first lines of the message.
+        message: Option<String>,
+        /// Since when.
+        since: Timestamp,
+        /// The candidate that is checked; nothing while it waits.
+        candidate: Option<CandidateRound>,
         /// How the agent's work ended.
         outcome: Outcome,
     },
@@ -147,6 +204,7 @@ impl Phase {
             Phase::Running => "running",
             Phase::Checking { .. } => "checking",
             Phase::AtRest { .. } => "at_rest",
+            Phase::MergeQueued { .. } => "merge_queued",
             Phase::Merging { .. } => "merging",
             Phase::Merged { .. } => "merged",
             Phase::Aborting { .. } => "aborting",

@@ -8,7 +8,7 @@ use super::notice::Notice;
 use super::outcome::{Outcome, Silence};
 use super::phase::{Phase, Status};
 use super::spec::Spec;
-use crate::dod::{Evidence, Head, Item};
+use crate::dod::{Definition, Evidence, Head, Item};
 
 /// One life of the agent process inside a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +79,8 @@ pub struct Run {
     pub attempts: Vec<Attempt>,
     /// Its Definition of Done.
     pub items: Vec<Item>,
+    /// Where that comes from; nothing in runs of before version 0.2.
+    pub definition: Option<Definition>,
     /// The evidence, in the order in which it was attached.
     pub evidence: Vec<Evidence>,
     /// The commit of the work, as last seen.
@@ -107,7 +109,7 @@ impl Run {
             Phase::Running => Status::Running,
             Phase::Checking { .. } => Status::Checking,
             Phase::AtRest { outcome } => at_rest(outcome),
-            Phase::Merging { .. } => Status::Merging,
+            Phase::MergeQueued { .. } | Phase::Merging { .. } => Status::Merging,
             Phase::Merged { .. } => Status::Merged,
             Phase::Aborting { was, .. } => *was,
             Phase::Aborted { .. } => Status::Aborted,
@@ -118,8 +120,9 @@ impl Run {
     #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.phase {
-            Phase::Checking { outcome }
+            Phase::Checking { outcome, .. }
             | Phase::AtRest { outcome }
+            | Phase::MergeQueued { outcome, .. }
             | Phase::Merging { outcome, .. } => Some(outcome),
             Phase::Aborting { outcome, .. } | Phase::Aborted { outcome, .. } => outcome.as_ref(),
             Phase::Queued | Phase::Preparing | Phase::Running | Phase::Merged { .. } => None,

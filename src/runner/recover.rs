@@ -191,8 +191,11 @@ impl Runner {
                     }
                 }
             }
-            Phase::Queued | Phase::AtRest { .. } | Phase::Merged { .. } | Phase::Aborted { .. } => {
-            }
+            Phase::Queued
+            | Phase::AtRest { .. }
+            | Phase::MergeQueued { .. }
+            | Phase::Merged { .. }
+            | Phase::Aborted { .. } => {}
         }
         Ok(())
     }

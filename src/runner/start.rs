@@ -162,7 +162,9 @@ impl Driver {
         let files = context.files.of_run(self.id);
         files.make().context("make the folders of the run")?;
         let session = match (&attempt.why, &run.session_id) {
-            (AttemptKind::Message { .. }, Some(session)) => Session::Resume(session.clone()),
+            (AttemptKind::Message { .. } | AttemptKind::Feedback { .. }, Some(session)) => {
+                Session::Resume(session.clone())
+            }
             _ => Session::Fresh(uuid::Uuid::new_v4()),
         };
         let session_id = match (&session, run.spec.agent) {
@@ -171,7 +173,7 @@ impl Driver {
             (_, AgentKind::Command | AgentKind::Stub) => None,
         };
         let prompt = match &attempt.why {
-            AttemptKind::Message { text } => text,
+            AttemptKind::Message { text } | AttemptKind::Feedback { text, .. } => text,
             AttemptKind::First | AttemptKind::Retry => &run.spec.full_prompt,
         };
         let work = Work {

@@ -341,6 +341,7 @@ impl Driver {
                         tree: settled.tree,
                     },
                     leftovers: settled.leftovers,
+                    carries: None,
                 }
             }
             Err(error) => {

@@ -23,15 +23,31 @@ pub(super) fn project(
                 item(connection, run, new, position, recorded)?;
             }
         }
+        Event::DefinitionFixed { items, .. } => {
+            // No agent has worked yet: no evidence names one of these rows.
+            connection
+                .execute(
+                    "DELETE FROM dod_items WHERE run_id = ?",
+                    params![run.id.to_string()],
+                )
+                .attempted("make room for the items of a run")?;
+            for (position, new) in items.iter().enumerate() {
+                item(connection, run, new, position, recorded)?;
+            }
+        }
         Event::ItemAdded { item: new } => {
             item(connection, run, new, run.items.len() - 1, recorded)?;
         }
         Event::EvidenceAttached { evidence: new } => evidence(connection, run, new)?,
-        Event::EvidenceValidated { evidence, by } => {
+        Event::EvidenceValidated {
+            evidence,
+            by,
+            overrides,
+        } => {
             connection
                 .execute(
-                    "UPDATE dod_evidence SET validated_at = ?, validated_by = ? WHERE id = ?",
-                    params![rfc3339(recorded.at), by, evidence.to_string()],
+                    "UPDATE dod_evidence SET validated_at = ?, validated_by = ?, overrides = ? WHERE id = ?",
+                    params![rfc3339(recorded.at), by, overrides, evidence.to_string()],
                 )
                 .attempted("store a validation")?;
         }
@@ -42,7 +58,7 @@ pub(super) fn project(
         } => {
             connection
                 .execute(
-                    "UPDATE dod_evidence SET validated_at = NULL, validated_by = NULL, rejected_at = ?, rejected_by = ?, \
+                    "UPDATE dod_evidence SET validated_at = NULL, validated_by = NULL, overrides = NULL, rejected_at = ?, rejected_by = ?, \
                      reason = ? WHERE id = ?",
                     params![rfc3339(recorded.at), by, reason, evidence.to_string()],
                 )
@@ -79,7 +95,7 @@ fn item(
     connection
         .execute(
             "INSERT INTO dod_items (id, run_id, item_key, title, required, status, accepts_json, validator, position, \
-             created_at) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?)",
+             created_at, check_json, when_json) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
             params![
                 item.id.to_string(),
                 run.id.to_string(),
@@ -89,7 +105,9 @@ fn item(
                 serde_json::json!(accepts).to_string(),
                 item.spec.validator.as_str(),
                 position,
-                rfc3339(recorded.at)
+                rfc3339(recorded.at),
+                item.spec.check.as_ref().map(json),
+                item.spec.when.as_ref().map(json)
             ],
         )
         .attempted("store an item")?;
@@ -105,7 +123,8 @@ fn evidence(connection: &Connection, run: &Run, evidence: &Evidence) -> Result<(
     connection
         .execute(
             "INSERT INTO dod_evidence (id, run_id, item_id, kind, payload_path, payload_url, payload_text, \"commit\", tree, \
-             base_commit, sha256, size, author, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             base_commit, sha256, size, author, created_at, author_name, onto, candidate_of, check_json, check_key) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 evidence.id.to_string(),
                 run.id.to_string(),
@@ -120,11 +139,21 @@ fn evidence(connection: &Connection, run: &Run, evidence: &Evidence) -> Result<(
                 evidence.sha256,
                 evidence.size,
                 evidence.author.as_str(),
-                rfc3339(evidence.created_at)
+                rfc3339(evidence.created_at),
+                evidence.author_name,
+                evidence.onto.as_ref().map(ToString::to_string),
+                evidence.candidate_of.as_ref().map(ToString::to_string),
+                evidence.check.as_ref().map(json),
+                evidence.check.as_ref().map(|check| &check.key)
             ],
         )
         .attempted("store evidence")?;
     Ok(())
+}
+
+/// A value as JSON text.
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The status of an item follows from its evidence and the head, so all of them are written again.

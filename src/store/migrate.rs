@@ -14,6 +14,7 @@ pub const STEPS: &[&str] = &[
     include_str!("migrations/0005_dod_evidence.sql"),
     include_str!("migrations/0006_events.sql"),
     include_str!("migrations/0007_idempotency.sql"),
+    include_str!("migrations/0008_checks.sql"),
 ];
 
 /// The version that this program writes.

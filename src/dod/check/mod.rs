@@ -7,9 +7,11 @@
 
 pub mod counts;
 pub mod junit;
+pub mod record;
 pub mod spec;
 pub mod verdict;
 
 pub use counts::Counts;
+pub use record::CheckRecord;
 pub use spec::CheckSpec;
-pub use verdict::{Failed, FailedCode, Verdict};
+pub use verdict::{End, Failed, FailedCode, Verdict};

@@ -143,7 +143,7 @@ impl EvidenceView {
         };
         let (validated, rejected) = match &evidence.verdict {
             Verdict::Open => (None, None),
-            Verdict::Validated { by, at } => (Some((by.clone(), *at)), None),
+            Verdict::Validated { by, at, .. } => (Some((by.clone(), *at)), None),
             Verdict::Rejected { by, at, reason } => (None, Some((by.clone(), *at, reason.clone()))),
         };
         EvidenceView {

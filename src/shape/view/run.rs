@@ -187,6 +187,7 @@ impl AttemptView {
             AttemptKind::First => ("first", None),
             AttemptKind::Message { text } => ("message", Some(text.clone())),
             AttemptKind::Retry => ("retry", None),
+            AttemptKind::Feedback { text, .. } => ("feedback", Some(text.clone())),
         };
         let (started_at, ended_at, pid, end) = match &attempt.stage {
             AttemptStage::Waiting | AttemptStage::Starting => (None, None, None, None),

@@ -163,7 +163,10 @@ fn a_log_that_was_cut_short_is_survived() {
         .build()
         .unwrap();
     for _ in 0..5 {
-        let moved = vec![Event::HeadMoved { head: head.clone() }];
+        let moved = vec![Event::HeadMoved {
+            head: head.clone(),
+            carries: None,
+        }];
         runtime.block_on(journal.record(run.id, moved)).unwrap();
     }
     assert_eq!(

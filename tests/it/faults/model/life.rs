@@ -301,6 +301,7 @@ impl Step {
             Step::Settle => {
                 let at = next.branch.unwrap_or(next.commits);
                 next.record(&Event::Settled {
+                    carries: None,
                     head: head(at),
                     leftovers: false,
                 });

@@ -1,0 +1,23 @@
+-- Checks that the service runs, and who may accept what.
+ALTER TABLE runs ADD COLUMN dod_digest TEXT;
+ALTER TABLE dod_items ADD COLUMN check_json TEXT;
+ALTER TABLE dod_items ADD COLUMN when_json TEXT;
+ALTER TABLE dod_evidence ADD COLUMN author_name TEXT;
+ALTER TABLE dod_evidence ADD COLUMN onto TEXT;
+ALTER TABLE dod_evidence ADD COLUMN candidate_of TEXT;
+ALTER TABLE dod_evidence ADD COLUMN check_json TEXT;
+ALTER TABLE dod_evidence ADD COLUMN check_key TEXT;
+ALTER TABLE dod_evidence ADD COLUMN overrides TEXT;
+CREATE INDEX dod_evidence_by_check ON dod_evidence (check_key) WHERE check_key IS NOT NULL;
+
+-- Nobody accepts what they brought, and what a check brought is accepted by the check or by an operator with a reason.
+CREATE TRIGGER dod_evidence_by_another
+BEFORE UPDATE OF validated_by ON dod_evidence
+WHEN NEW.validated_by IS NOT NULL
+BEGIN
+  SELECT RAISE (ABORT, 'evidence is not validated by its author')
+  WHERE lower(NEW.validated_by) IN ('agent', 'service')
+     OR lower(NEW.validated_by) = lower(coalesce(NEW.author_name, ''))
+     OR (NEW.validated_by = 'check' AND NEW.author <> 'check')
+     OR (NEW.author = 'check' AND NEW.validated_by <> 'check' AND NEW.overrides IS NULL);
+END;
