@@ -93,6 +93,8 @@ async fn ended<T>(
     match came_to {
         Err(Error::Killed { .. }) if *tries < TRIES => {
             *tries += 1;
+            // Nobody waits for that git any more.
+            drop(note);
             repo.break_stale_locks().await?;
             Ok(None)
         }
