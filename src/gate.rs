@@ -3,9 +3,11 @@
 //! The gate is never stored: it is asked again each time, from the facts as they are. Only `ask` makes a
 //! permit, and landing consumes it, so that nothing lands that was not asked about.
 
+mod lacking;
+
 use serde::{Deserialize, Serialize};
 
-use crate::dod::{Evidence, Head, Item, Verdict};
+use crate::dod::{Evidence, Head, Item};
 use crate::run::Status;
 use crate::run::{CommitId, EvidenceId, ItemId};
 
@@ -26,6 +28,16 @@ pub struct Facts<'a> {
     pub items: &'a [Item],
     /// The evidence, in the order in which it was attached.
     pub evidence: &'a [Evidence],
+    /// The paths that the work changes; nothing if that is not known.
+    pub changed: Option<&'a [String]>,
+}
+
+impl Facts<'_> {
+    /// Whether the item applies to this work. One whose paths are not known does.
+    fn has_to_show(&self, item: &Item) -> bool {
+        self.changed
+            .is_none_or(|changed| item.spec.applies(changed))
+    }
 }
 
 /// Leave to land exactly this head on exactly this base. Only the gate makes it.
@@ -77,6 +89,10 @@ pub enum BlockerCode {
     EvidenceStale,
     /// The newest evidence of a required item was rejected.
     EvidenceRejected,
+    /// The check of a required item has not been run on this work.
+    CheckNotRun,
+    /// The check of a required item did not pass on this work.
+    CheckFailed,
 }
 
 /// One reason for a shut gate.
@@ -170,7 +186,7 @@ fn items(facts: &Facts<'_>) -> Vec<Blocker> {
     let mut required = facts
         .items
         .iter()
-        .filter(|item| item.spec.required)
+        .filter(|item| item.spec.required && facts.has_to_show(item))
         .peekable();
     if required.peek().is_none() {
         return vec![Blocker {
@@ -182,49 +198,6 @@ fn items(facts: &Facts<'_>) -> Vec<Blocker> {
         }];
     }
     required
-        .filter_map(|item| lacking(item, facts.evidence, facts.head))
+        .filter_map(|item| lacking::of(item, facts))
         .collect()
-}
-
-/// What a required item lacks, if anything.
-fn lacking(item: &Item, evidence: &[Evidence], head: Option<&Head>) -> Option<Blocker> {
-    let mut of_item = evidence.iter().filter(|e| e.item_id == item.id);
-    if of_item.clone().any(|e| e.counts(head)) {
-        return None;
-    }
-    let newest_fresh = of_item.clone().rfind(|e| !e.is_stale(head));
-    let (code, about, detail) = match (newest_fresh, of_item.next_back()) {
-        (Some(e), _) => match &e.verdict {
-            Verdict::Rejected { by, reason, .. } => (
-                BlockerCode::EvidenceRejected,
-                Some(e.id),
-                format!("`{}`: {by} rejected the evidence: {reason}", item.spec.key),
-            ),
-            Verdict::Open | Verdict::Validated { .. } => (
-                BlockerCode::EvidenceNotValidated,
-                Some(e.id),
-                format!("`{}`: the evidence is not validated", item.spec.key),
-            ),
-        },
-        (None, Some(e)) => (
-            BlockerCode::EvidenceStale,
-            Some(e.id),
-            format!(
-                "`{}`: the work has changed since the evidence was attached; attach it again",
-                item.spec.key
-            ),
-        ),
-        (None, None) => (
-            BlockerCode::EvidenceMissing,
-            None,
-            format!("`{}`: there is no evidence", item.spec.key),
-        ),
-    };
-    Some(Blocker {
-        code,
-        item_id: Some(item.id),
-        item_key: Some(item.spec.key.clone()),
-        evidence_id: about,
-        detail,
-    })
 }

@@ -11,7 +11,7 @@ use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, 
 use crate::journal::Answer;
 use crate::run::command::takes_evidence;
 use crate::run::{Command, Event, EvidenceId, ItemId, Phase, Refusal, Run};
-use crate::runner::current_head;
+use crate::runner::{base_tip, carries, current_head};
 use crate::shape::request::{NewEvidence, Upload};
 use crate::shape::view::{DetailView, EvidenceView, GateView, ItemView};
 
@@ -50,7 +50,18 @@ impl App {
         let (Some(head), Some(base_commit)) = (head, run.base_commit.clone()) else {
             return Err(Refused::State(Refusal::NoHead));
         };
-        let author = evidence.author.unwrap_or(Author::Operator);
+        let author = match evidence.author.unwrap_or_default() {
+            author @ (Author::Agent | Author::Operator) => author,
+            Author::Check | Author::Service => {
+                return bad("/author", "must be `agent` or `operator`");
+            }
+        };
+        let author_name = evidence
+            .attached_by
+            .as_deref()
+            .map(|name| name_of("/attached_by", name))
+            .transpose()?;
+        let onto = base_tip(self.context(), &run).await?;
         let (payload, stored) = self.payload_of(&run, evidence, upload).await?;
         let evidence = Evidence {
             id: EvidenceId(Uuid::now_v7()),
@@ -58,11 +69,11 @@ impl App {
             payload,
             head: head.clone(),
             base_commit,
-            onto: None,
+            onto,
             check: None,
             candidate_of: None,
             carried_to: Vec::new(),
-            author_name: None,
+            author_name,
             sha256: stored.sha256,
             size: stored.size,
             author,
@@ -131,18 +142,26 @@ impl App {
         run: &str,
         evidence: &str,
         by: String,
+        overrides: Option<String>,
     ) -> Result<(EvidenceView, ItemView), Refused> {
         let run = self.load(self.run_id(run)?)?;
         let id = evidence_id(&run, evidence)?;
-        let by = name_of(&by)?;
+        let by = name_of("/validated_by", &by)?;
+        let overrides = overrides
+            .map(|reason| reason_of("/override", &reason))
+            .transpose()?;
         // The words for authors are not names of people.
-        if [Author::Agent.as_str(), "check"].contains(&by.to_lowercase().as_str()) {
+        if Author::ALL_BUT_OPERATOR
+            .map(Author::as_str)
+            .contains(&by.to_lowercase().as_str())
+        {
             return Err(Refused::OwnEvidence { evidence: id, by });
         }
         let head = self.head_now(&run).await?;
         let command = Command::Validate {
             evidence: id,
             by,
+            overrides,
             head: head.clone(),
         };
         self.judged(&run, id, command, head).await
@@ -161,14 +180,8 @@ impl App {
     ) -> Result<(EvidenceView, ItemView), Refused> {
         let run = self.load(self.run_id(run)?)?;
         let id = evidence_id(&run, evidence)?;
-        let by = name_of(&by)?;
-        let reason = reason.trim().to_owned();
-        if reason.is_empty() || reason.len() > REASON_MAX {
-            return Err(Refused::Invalid(vec![FieldProblem::new(
-                "/reason",
-                "say why, in 1 byte to 16 KiB",
-            )]));
-        }
+        let by = name_of("/validated_by", &by)?;
+        let reason = reason_of("/reason", &reason)?;
         let head = self.head_now(&run).await?;
         let command = Command::Reject {
             evidence: id,
@@ -211,8 +224,8 @@ impl App {
             && run.head.as_ref() != Some(now)
         {
             let event = Event::HeadMoved {
+                carries: carries(self.context(), run, now).await?,
                 head: now.clone(),
-                carries: None,
             };
             if let Err(error) = self.context().journal.record(run.id, vec![event]).await {
                 // Something else happened to the run in the same moment; what follows is decided on its new state.
@@ -228,15 +241,24 @@ pub(super) fn bad<T>(pointer: &str, detail: &str) -> Result<T, Refused> {
 }
 
 /// Somebody's name, as it is recorded.
-fn name_of(by: &str) -> Result<String, Refused> {
+fn name_of(pointer: &str, by: &str) -> Result<String, Refused> {
     let by = by.trim();
     if by.is_empty() || by.chars().count() > 200 || by.chars().any(char::is_control) {
         return bad(
-            "/validated_by",
+            pointer,
             "must be a name of 1 to 200 characters, none of them a control character",
         );
     }
     Ok(by.to_owned())
+}
+
+/// Why, in somebody's words.
+fn reason_of(pointer: &str, reason: &str) -> Result<String, Refused> {
+    let reason = reason.trim();
+    if reason.is_empty() || reason.len() > REASON_MAX {
+        return bad(pointer, "say why, in 1 byte to 16 KiB");
+    }
+    Ok(reason.to_owned())
 }
 
 /// The item that the evidence is for: one that is there, or one to be made.
@@ -272,6 +294,7 @@ fn wanted_item(run: &Run, new: &NewEvidence) -> Result<(ItemId, Option<Item>), R
                         validator: Validator::Operator,
                         check: None,
                         when: None,
+                        revalidate: None,
                     },
                 };
                 Ok((item.id, Some(item)))

@@ -231,6 +231,17 @@ fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::EvidenceStale(_) => {
             "the work has changed since this evidence was attached; attach it again".to_owned()
         }
+        Refusal::OnlyByCheck { item_key } => format!(
+            "`{item_key}` is accepted by its check; run the checks, or give a reason with `override` to accept it in the check's place"
+        ),
+        Refusal::NothingToOverride { item_key } => {
+            format!("`{item_key}` is for a person to accept; validate it without `override`")
+        }
+        Refusal::OwnEvidence { by, .. } => {
+            format!(
+                "`{by}` cannot validate: evidence is accepted by somebody other than its author"
+            )
+        }
         Refusal::EvidenceRejected(_) => {
             "this evidence was rejected; attach new evidence".to_owned()
         }

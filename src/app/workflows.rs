@@ -59,6 +59,7 @@ pub fn built_in(name: &str) -> Option<NewWorkflow> {
         validator: Validator::Operator,
         check: None,
         when: None,
+        revalidate: None,
     };
     match name {
         "auto" => Some(NewWorkflow {

@@ -17,6 +17,9 @@ pub struct ValidateArgs {
     /// Who accepts it
     #[arg(long, value_name = "NAME")]
     by: String,
+    /// Accept it in the place of the item's check, and why
+    #[arg(long = "override", value_name = "REASON")]
+    overrides: Option<String>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -25,7 +28,11 @@ pub fn validate(args: &ValidateArgs, around: &Surroundings) -> Result<(), CliErr
     let client = args.connection.client(around)?;
     let (run, evidence) = (segment(&args.id), segment(&args.evidence));
     let path = format!("/api/runs/{run}/evidence/{evidence}/validate");
-    let answer = client.send(Method::POST, &path, &json!({"validated_by": args.by}))?;
+    let mut body = json!({"validated_by": args.by});
+    if let Some(reason) = &args.overrides {
+        body["override"] = json!(reason);
+    }
+    let answer = client.send(Method::POST, &path, &body)?;
     if args.connection.json {
         return screen::json(&answer.text);
     }

@@ -67,6 +67,9 @@ pub enum Author {
 }
 
 impl Author {
+    /// All whose word is no name of a person.
+    pub const ALL_BUT_OPERATOR: [Author; 3] = [Author::Agent, Author::Check, Author::Service];
+
     /// The word for it in the API and the tables.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -152,6 +155,9 @@ impl Evidence {
     /// Whether the work has changed since: the evidence is kept and shown, and does not count.
     #[must_use]
     pub fn is_stale(&self, now: Option<&Head>) -> bool {
+        if let Some(work) = &self.candidate_of {
+            return now.is_none_or(|head| head.commit != *work);
+        }
         let speaks_of =
             |head: &Head| head.tree == self.head.tree || self.carried_to.contains(&head.tree);
         !now.is_some_and(speaks_of)
@@ -160,7 +166,9 @@ impl Evidence {
     /// Whether it speaks of the work as it is now because the same patch is on another base.
     #[must_use]
     pub fn is_carried(&self, now: Option<&Head>) -> bool {
-        now.is_some_and(|head| head.tree != self.head.tree) && !self.is_stale(now)
+        self.candidate_of.is_none()
+            && now.is_some_and(|head| head.tree != self.head.tree)
+            && !self.is_stale(now)
     }
 
     /// Whether it is accepted for the work as it is now.

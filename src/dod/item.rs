@@ -89,6 +89,17 @@ pub struct ItemSpec {
     /// When it applies; always, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+    /// When its evidence is to be brought again though the work has not changed; never, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revalidate: Option<Revalidate>,
+}
+
+/// When evidence is to be brought again though the work has not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Revalidate {
+    /// The base branch has moved since it was attached.
+    OnBaseChange,
 }
 
 /// When an item applies.
@@ -114,6 +125,7 @@ struct Written {
     validator: Option<Validator>,
     check: Option<CheckSpec>,
     when: Option<When>,
+    revalidate: Option<Revalidate>,
 }
 
 impl From<Written> for ItemSpec {
@@ -130,6 +142,7 @@ impl From<Written> for ItemSpec {
             validator: written.validator.unwrap_or(by_itself),
             check: written.check,
             when: written.when,
+            revalidate: written.revalidate,
         }
     }
 }
@@ -303,6 +316,7 @@ mod tests {
             validator: Validator::Operator,
             check: None,
             when: None,
+            revalidate: None,
         }
     }
 

@@ -13,4 +13,4 @@ pub mod written;
 pub use definition::{Definition, Source, SourceKind};
 pub use evidence::{Author, Evidence, Head, Payload, Verdict};
 pub use freshness::{ItemStatus, item_status};
-pub use item::{EvidenceKind, Item, ItemSpec, Validator, When};
+pub use item::{EvidenceKind, Item, ItemSpec, Revalidate, Validator, When};

@@ -103,7 +103,7 @@ impl Repository {
         }
     }
 
-    async fn diff_tree(
+    pub(super) async fn diff_tree(
         &self,
         args: &[&str],
         a: &CommitId,

@@ -22,6 +22,7 @@ mod locks;
 mod many;
 mod names;
 mod output;
+mod patch;
 mod pinned;
 mod program;
 mod read;

@@ -5,7 +5,7 @@ use super::ids::{AttemptId, CommitId, EvidenceId, ItemId};
 use super::phase::{Phase, Status};
 use super::spec::AgentKind;
 use super::state::Run;
-use crate::dod::{Evidence, EvidenceKind, Head, Item, Verdict, item};
+use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, Validator, Verdict, item};
 
 /// The most pieces of evidence that one run can have.
 const MAX_EVIDENCE: usize = 10_000;
@@ -27,6 +27,8 @@ pub enum Command {
         evidence: EvidenceId,
         /// Who accepts it.
         by: String,
+        /// Why it is accepted in the place of the item's check.
+        overrides: Option<String>,
         /// The work as it is now.
         head: Option<Head>,
     },
@@ -109,6 +111,23 @@ pub enum Refusal {
     },
     /// The work has changed since the evidence was attached.
     EvidenceStale(EvidenceId),
+    /// The item's check accepts its evidence; an operator does so with a reason only.
+    OnlyByCheck {
+        /// The item.
+        item_key: String,
+    },
+    /// There is no check whose place somebody could take.
+    NothingToOverride {
+        /// The item.
+        item_key: String,
+    },
+    /// Who brought the evidence has this name.
+    OwnEvidence {
+        /// Which.
+        evidence: EvidenceId,
+        /// The name.
+        by: String,
+    },
     /// The evidence was rejected before.
     EvidenceRejected(EvidenceId),
     /// The evidence was validated before.
@@ -128,7 +147,12 @@ pub enum Refusal {
 pub fn decide(run: &Run, command: &Command) -> Decision {
     match command {
         Command::Attach { evidence, new_item } => attach(run, evidence, new_item.as_ref()),
-        Command::Validate { evidence, by, head } => validate(run, *evidence, by, head.as_ref()),
+        Command::Validate {
+            evidence,
+            by,
+            overrides,
+            head,
+        } => validate(run, *evidence, by, overrides.as_deref(), head.as_ref()),
         Command::Reject {
             evidence,
             by,
@@ -236,23 +260,67 @@ fn attach(run: &Run, evidence: &Evidence, new_item: Option<&Item>) -> Decision {
     Decision::Do(events)
 }
 
-fn validate(run: &Run, id: EvidenceId, by: &str, head: Option<&Head>) -> Decision {
+fn validate(
+    run: &Run,
+    id: EvidenceId,
+    by: &str,
+    overrides: Option<&str>,
+    head: Option<&Head>,
+) -> Decision {
     if let Err(no) = takes_evidence(run) {
         return Decision::No(no);
     }
-    let Some(evidence) = run.evidence(id) else {
+    let found = run.evidence(id).and_then(|evidence| {
+        let item = run.item(evidence.item_id)?;
+        Some((evidence, item))
+    });
+    let Some((evidence, item)) = found else {
         return Decision::No(Refusal::UnknownEvidence(id));
     };
-    match &evidence.verdict {
-        Verdict::Validated { .. } => Decision::Already,
-        Verdict::Rejected { .. } => Decision::No(Refusal::EvidenceRejected(id)),
-        Verdict::Open if evidence.is_stale(head) => Decision::No(Refusal::EvidenceStale(id)),
-        Verdict::Open => Decision::Do(vec![Event::EvidenceValidated {
+    let item_key = || item.spec.key.clone();
+    if evidence
+        .author_name
+        .as_deref()
+        .is_some_and(|name| is_same_name(name, by))
+    {
+        return Decision::No(Refusal::OwnEvidence {
             evidence: id,
             by: by.to_owned(),
-            overrides: None,
+        });
+    }
+    match (item.spec.validator, overrides) {
+        (Validator::Check, None) if !matches!(evidence.verdict, Verdict::Validated { .. }) => {
+            return Decision::No(Refusal::OnlyByCheck {
+                item_key: item_key(),
+            });
+        }
+        (Validator::Operator, Some(_)) => {
+            return Decision::No(Refusal::NothingToOverride {
+                item_key: item_key(),
+            });
+        }
+        _ => {}
+    }
+    match &evidence.verdict {
+        Verdict::Validated { .. } => Decision::Already,
+        // What a check has turned down is what an override is for.
+        Verdict::Rejected { .. } if !(overrides.is_some() && evidence.author == Author::Check) => {
+            Decision::No(Refusal::EvidenceRejected(id))
+        }
+        _ if evidence.is_stale(head) || evidence.candidate_of.is_some() => {
+            Decision::No(Refusal::EvidenceStale(id))
+        }
+        _ => Decision::Do(vec![Event::EvidenceValidated {
+            evidence: id,
+            by: by.to_owned(),
+            overrides: overrides.map(str::to_owned),
         }]),
     }
+}
+
+/// Whether two names are of one person, as far as their letters tell.
+fn is_same_name(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 fn reject(run: &Run, id: EvidenceId, by: &str, reason: &str) -> Decision {

@@ -103,6 +103,7 @@ fn new_run() -> Run {
             validator: Validator::Operator,
             check: None,
             when: None,
+            revalidate: None,
         },
     };
     let created = Event::Created {
@@ -150,6 +151,7 @@ fn gate_of(run: &Run) -> bool {
         contained: false,
         items: &run.items,
         evidence: &run.evidence,
+        changed: None,
     })
     .is_ok()
 }
@@ -228,6 +230,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
         Step::Validate(n) => asked(&Command::Validate {
             evidence: some_evidence(*n),
             by: "somebody".to_owned(),
+            overrides: None,
             head: run.head.clone(),
         }),
         Step::Reject(n) => asked(&Command::Reject {

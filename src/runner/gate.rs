@@ -40,19 +40,49 @@ pub async fn current_head(context: &Context, run: &Run) -> Result<Option<Head>, 
     Ok(Some(Head { commit, tree }))
 }
 
+/// Where the run's base branch is in git; nothing if it is gone.
+///
+/// # Errors
+/// git failed.
+pub async fn base_tip(context: &Context, run: &Run) -> Result<Option<CommitId>, Error> {
+    match RefName::branch(&run.spec.base) {
+        Ok(base) => context.repository.resolve(&base).await,
+        Err(_) => Ok(None),
+    }
+}
+
+/// The paths that the work changes, seen from where it left the base; nothing if the two have nothing in common.
+///
+/// # Errors
+/// git failed.
+pub async fn changed_paths(
+    context: &Context,
+    head: &Head,
+    onto: &CommitId,
+) -> Result<Option<Vec<String>>, Error> {
+    let repository = &context.repository;
+    match repository.merge_base(&head.commit, onto).await? {
+        Some(from) => Ok(Some(repository.changed_paths(&from, &head.commit).await?)),
+        None => Ok(None),
+    }
+}
+
 /// May this run merge?
 ///
 /// # Errors
 /// git failed.
 pub async fn ask_gate(context: &Context, run: &Run) -> Result<Asked, Error> {
     let head = current_head(context, run).await?;
-    let onto = match RefName::branch(&run.spec.base) {
-        Ok(base) => context.repository.resolve(&base).await?,
-        Err(_) => None,
-    };
+    let onto = base_tip(context, run).await?;
     let contained = match (&head, &onto) {
         (Some(head), Some(onto)) => context.repository.is_ancestor(&head.commit, onto).await?,
         _ => false,
+    };
+    let changed = match (&head, &onto) {
+        (Some(head), Some(onto)) if run.items.iter().any(|item| item.spec.when.is_some()) => {
+            changed_paths(context, head, onto).await?
+        }
+        _ => None,
     };
     let answer = gate::ask(&Facts {
         status: run.status(),
@@ -62,6 +92,7 @@ pub async fn ask_gate(context: &Context, run: &Run) -> Result<Asked, Error> {
         contained,
         items: &run.items,
         evidence: &run.evidence,
+        changed: changed.as_deref(),
     });
     Ok(Asked { head, onto, answer })
 }

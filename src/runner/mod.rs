@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
 
+mod carried;
 mod clean_up;
 mod driver;
 pub mod failures;
@@ -44,10 +45,11 @@ use crate::process::Containment;
 use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
+pub use carried::carries;
 use driver::{Ask, Driver};
 use failures::Failures;
 use files::Files;
-pub use gate::{Asked, ask_gate, current_head};
+pub use gate::{Asked, ask_gate, base_tip, changed_paths, current_head};
 pub use land::{Landed, MergeAsk, NotMerged};
 use room::{FileSystem, Room};
 use slots::Slots;

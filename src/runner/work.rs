@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::carried::carries;
 use super::driver::Driver;
 use super::files::stderr_tail;
 use super::room::tells_of_full_disk;
@@ -335,13 +336,14 @@ impl Driver {
                 for missed in &settled.missed {
                     tracing::warn!(run = %run.id, missed, "something that the agent left could not be kept");
                 }
+                let head = crate::dod::Head {
+                    commit: settled.commit,
+                    tree: settled.tree,
+                };
                 Event::Settled {
-                    head: crate::dod::Head {
-                        commit: settled.commit,
-                        tree: settled.tree,
-                    },
+                    carries: carries(context, &run, &head).await?,
+                    head,
                     leftovers: settled.leftovers,
-                    carries: None,
                 }
             }
             Err(error) => {

@@ -150,9 +150,17 @@ pub struct NewEvidence {
     #[serde(default)]
     #[schema(example = "12 passed")]
     pub payload_text: Option<String>,
-    /// Who brings it; `operator` if absent.
+    /// Who brings it: `agent` or `operator`; `operator` if absent.
     #[serde(default)]
     pub author: Option<Author>,
+    /// The name of who brings it: nobody of this name can validate it. 1 to 200 characters.
+    #[serde(default)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
+    pub attached_by: Option<String>,
 }
 
 /// A file that came with the request (multipart), already on disk.

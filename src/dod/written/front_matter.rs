@@ -118,6 +118,7 @@ fn item_of(check: E2eCheck) -> ItemSpec {
             ..CheckSpec::of(cmd)
         }),
         when: None,
+        revalidate: None,
     }
 }
 

@@ -60,6 +60,8 @@ codes! {
     EvidenceStale = CONFLICT, "The evidence speaks of an earlier state of the work";
     EvidenceRejected = CONFLICT, "The evidence was rejected";
     EvidenceValidated = CONFLICT, "The evidence is validated";
+    OnlyByCheck = CONFLICT, "The item is accepted by its check";
+    NothingToOverride = CONFLICT, "The item has no check whose place could be taken";
     TooMuch = CONFLICT, "The run has as many as it can have";
     NoSession = CONFLICT, "The agent has no session to continue";
     Changed = CONFLICT, "The run changed meanwhile";

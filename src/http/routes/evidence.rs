@@ -40,6 +40,15 @@ pub struct NewValidation {
         pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
     )]
     validated_by: String,
+    /// Why it is accepted in the place of the item's check: an operator's word against the check's, and shown wherever
+    /// the merge is shown. At most 16 KiB.
+    #[serde(default, rename = "override")]
+    #[schema(
+        min_length = 1,
+        max_length = 16_384,
+        pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+    )]
+    overrides: Option<String>,
 }
 
 /// Who turns down, and why.
@@ -164,7 +173,13 @@ pub async fn validate(
     JsonBody(body): JsonBody<NewValidation>,
 ) -> Result<Json<Judged>, Problem> {
     words(&[("/validated_by", &body.validated_by, MAX_NAME)])?;
-    let work = async move { door.app.validate(&run, &evidence, body.validated_by).await };
+    if let Some(reason) = &body.overrides {
+        words(&[("/override", reason, MAX_REASON)])?;
+    }
+    let work = async move {
+        let (by, overrides) = (body.validated_by, body.overrides);
+        door.app.validate(&run, &evidence, by, overrides).await
+    };
     let (evidence, item) = carry_out(work).await?;
     Ok(Json(Judged::of(VerdictWord::Validated, evidence, item)))
 }

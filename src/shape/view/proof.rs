@@ -78,10 +78,21 @@ pub struct EvidenceView {
     pub sha256: String,
     pub size: u64,
     pub author: dod::Author,
+    /// The name of who brought it, if it was told.
+    pub attached_by: Option<String>,
     pub stale: bool,
+    /// Whether it was attached to another commit that brought the same patch.
+    pub carried: bool,
+    /// Where the base branch was when it was attached.
+    pub onto: Option<String>,
+    /// The work's commit, if this speaks of what merging that would result in.
+    pub candidate_of: Option<String>,
     pub created_at: String,
     pub validated_at: Option<String>,
     pub validated_by: Option<String>,
+    /// Why an operator accepted it in the place of the item's check.
+    #[serde(rename = "override")]
+    pub overrides: Option<String>,
     pub rejected_at: Option<String>,
     pub rejected_by: Option<String>,
     pub reason: Option<String>,
@@ -161,10 +172,18 @@ impl EvidenceView {
             sha256: evidence.sha256.clone(),
             size: evidence.size,
             author: evidence.author,
+            attached_by: evidence.author_name.clone(),
             stale: evidence.is_stale(head),
+            carried: evidence.is_carried(head),
+            onto: evidence.onto.as_ref().map(ToString::to_string),
+            candidate_of: evidence.candidate_of.as_ref().map(ToString::to_string),
             created_at: rfc3339(evidence.created_at),
             validated_at: validated.as_ref().map(|(_, at)| rfc3339(*at)),
             validated_by: validated.map(|(by, _)| by),
+            overrides: match &evidence.verdict {
+                Verdict::Validated { overrides, .. } => overrides.clone(),
+                _ => None,
+            },
             rejected_at: rejected.as_ref().map(|(_, at, _)| rfc3339(*at)),
             rejected_by: rejected.as_ref().map(|(by, _, _)| by.clone()),
             reason: rejected.map(|(_, _, reason)| reason),

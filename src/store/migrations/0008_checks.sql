@@ -10,7 +10,7 @@ ALTER TABLE dod_evidence ADD COLUMN check_key TEXT;
 ALTER TABLE dod_evidence ADD COLUMN overrides TEXT;
 CREATE INDEX dod_evidence_by_check ON dod_evidence (check_key) WHERE check_key IS NOT NULL;
 
--- Nobody accepts what they brought, and what a check brought is accepted by the check or by an operator with a reason.
+-- Nobody accepts what they brought, and an item of a check's is accepted by the check or by an operator with a reason.
 CREATE TRIGGER dod_evidence_by_another
 BEFORE UPDATE OF validated_by ON dod_evidence
 WHEN NEW.validated_by IS NOT NULL
@@ -19,5 +19,6 @@ BEGIN
   WHERE lower(NEW.validated_by) IN ('agent', 'service')
      OR lower(NEW.validated_by) = lower(coalesce(NEW.author_name, ''))
      OR (NEW.validated_by = 'check' AND NEW.author <> 'check')
-     OR (NEW.author = 'check' AND NEW.validated_by <> 'check' AND NEW.overrides IS NULL);
+     OR (NEW.validated_by <> 'check' AND NEW.overrides IS NULL
+         AND (SELECT validator FROM dod_items WHERE id = NEW.item_id) = 'check');
 END;

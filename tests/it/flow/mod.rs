@@ -20,5 +20,6 @@ mod start;
 mod stopping;
 mod streams;
 mod stub;
+mod validation;
 mod vanished;
 mod workflows;

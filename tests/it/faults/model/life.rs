@@ -218,6 +218,7 @@ impl Step {
                 new_item: None,
             },
             Step::Validate(n) => Command::Validate {
+                overrides: None,
                 evidence: evidence(n),
                 by,
                 head: now,

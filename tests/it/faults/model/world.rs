@@ -115,6 +115,7 @@ impl State {
                 validator: Validator::Operator,
                 check: None,
                 when: None,
+                revalidate: None,
             },
         };
         let created = Event::Created {
@@ -171,6 +172,7 @@ impl State {
             contained: self.landed.is_some(),
             items: &self.run.items,
             evidence: &self.run.evidence,
+            changed: None,
         })
         .ok()?;
         Some(Permitted {
