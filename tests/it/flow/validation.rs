@@ -101,9 +101,7 @@ fn the_database_takes_no_validation_by_the_author() {
 
 /// Commits on the base, and brings the run's branch onto it.
 fn rebase(server: &Server, run: &Run<'_>) {
-    server
-        .repo
-        .as_the_user(|_| server.repo.commit("other.txt", "by somebody else\n"));
+    server.repo.commit("other.txt", "by somebody else\n");
     git(&run.worktree, &["rebase", "-q", "master"]);
 }
 
@@ -146,9 +144,7 @@ fn an_item_that_asks_for_it_is_shown_anew_when_the_base_has_moved() {
     run.prove_item("fits");
     run.prove_item("review");
     assert_eq!(run.blockers(), []);
-    server
-        .repo
-        .as_the_user(|_| server.repo.commit("other.txt", "by somebody else\n"));
+    server.repo.commit("other.txt", "by somebody else\n");
     assert_eq!(blocker_of(&run, "fits").as_deref(), Some("evidence_stale"));
     assert_eq!(blocker_of(&run, "review"), None);
     run.prove_item("fits");
