@@ -85,6 +85,11 @@ impl Environment {
         self.vars.get(name).map_or("", String::as_str)
     }
 
+    /// All of them.
+    pub(crate) fn variables(self) -> BTreeMap<String, String> {
+        self.vars
+    }
+
     /// What we set whoever the agent is: no terminal, no questions, a place for its temporary files, and
     /// the marks by which its processes are known.
     pub(crate) fn close(

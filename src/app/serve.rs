@@ -20,7 +20,7 @@ use crate::dod::content::ContentStore;
 use crate::git::{self, OpenError, ProgramError, RefName, Repository};
 use crate::http;
 use crate::journal::Journal;
-use crate::process::{Containment, NotHad, Wanted, bus_address};
+use crate::process::{Containment, Networks, NotHad, Wanted, WantedNetwork, bus_address};
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
@@ -88,7 +88,10 @@ pub enum StartError {
     },
     /// What was asked for to hold agents together is not there.
     #[error("{0}; take what there is with --containment auto")]
-    NotContained(#[from] NotHad),
+    NotContained(NotHad),
+    /// A network of their own was asked for, and checks cannot have it.
+    #[error("{0}; take what there is with --check-network auto")]
+    NoNetwork(NotHad),
     /// Something else failed.
     #[error("{0}")]
     Failed(#[from] anyhow::Error),
@@ -268,10 +271,15 @@ async fn open(
         path: config.db.clone(),
         source,
     })?;
-    let containment = containment(&config, around).await?;
+    let containment = containment(&config, around)
+        .await
+        .map_err(StartError::NotContained)?;
     let claude = find_claude(&config.claude, path);
     // Not its path: a newer program may be there by now, whose records this one could not read.
     let binary = PathBuf::from("/proc/self/exe");
+    let networks = networks(&config, &binary)
+        .await
+        .map_err(StartError::NoNetwork)?;
     let room = Room::of(&config, repository.common_dir());
     let context = Context {
         room,
@@ -283,6 +291,7 @@ async fn open(
         files,
         binary,
         containment,
+        networks,
         claude,
         environment: around.environment.clone(),
         closing: CancellationToken::new(),
@@ -310,6 +319,20 @@ async fn containment(config: &Config, around: &Surroundings) -> Result<Containme
         tracing::info!("{why}");
     }
     tracing::info!(controllers = ?found.controllers(), "{}", found.detail());
+    Ok(found)
+}
+
+/// The networks that checks run in, as the settings ask for them; said in the log if they are not checks' own.
+async fn networks(config: &Config, binary: &Path) -> Result<Networks, NotHad> {
+    let wanted = match config.check_network {
+        config::CheckNetwork::Auto => WantedNetwork::Best,
+        config::CheckNetwork::Own => WantedNetwork::Own,
+        config::CheckNetwork::Machine => WantedNetwork::Machines,
+    };
+    let found = Networks::find(wanted, binary).await?;
+    if let Some(why) = found.why_not_own() {
+        tracing::info!("checks run in the machine's network: {why}");
+    }
     Ok(found)
 }
 

@@ -64,6 +64,8 @@ pub struct Config {
     pub disk_floor_bytes: u64,
     /// What holds the processes of an attempt together.
     pub containment: Containment,
+    /// The network that checks run in.
+    pub check_network: CheckNetwork,
     /// How long an agent may take to end after it was asked to.
     pub stop_grace: Duration,
     /// The program of Claude Code: a name looked for on PATH, or a path.
@@ -106,6 +108,29 @@ impl Containment {
             Containment::Systemd => "systemd",
             Containment::Cgroup => "cgroup",
             Containment::None => "none",
+        }
+    }
+}
+
+/// The network that checks run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckNetwork {
+    /// One of their own, where the system allows it.
+    Auto,
+    /// One of their own, or no start.
+    Own,
+    /// The machine's.
+    Machine,
+}
+
+impl CheckNetwork {
+    /// The word for it in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckNetwork::Auto => "auto",
+            CheckNetwork::Own => "own",
+            CheckNetwork::Machine => "machine",
         }
     }
 }
@@ -203,6 +228,7 @@ impl Config {
             },
             disk_floor_bytes: layers.required("disk_floor_bytes", value::bytes_or_none)?,
             containment: layers.required("containment", value::containment)?,
+            check_network: layers.required("check_network", value::check_network)?,
             stop_grace: Duration::from_secs(layers.required("stop_grace_s", value::parsed::<u64>)?),
             claude: layers.required("claude", |raw| value::program(&around.current_dir, raw))?,
             stub: layers.required("stub", value::boolean)?,

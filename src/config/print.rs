@@ -87,6 +87,7 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "limits.max_tasks" => number(limits.max_tasks?.into()),
         "limits.cpu_weight" => number(limits.cpu_weight?.into()),
         "containment" => config.containment.as_str().into(),
+        "check_network" => config.check_network.as_str().into(),
         "stop_grace_s" => number(config.stop_grace.as_secs()),
         "claude" => path(&config.claude),
         "stub" => config.stub.into(),

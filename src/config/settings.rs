@@ -190,6 +190,12 @@ pub const SETTINGS: &[Setting] = &[
         "What holds an agent's processes together beside its supervisor: systemd (a scope each), cgroup (a cgroup each), none, or auto (the first of these that is there)",
     ),
     line(
+        "check_network",
+        "WHICH",
+        Value("auto"),
+        "Network that checks run in: own (one of their own for each list, with nothing in it but loopback), machine (this machine's), or auto (own where the system allows it)",
+    ),
+    line(
         "stop_grace_s",
         "SECONDS",
         Value("10"),

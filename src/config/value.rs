@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{Containment, LogFormat};
+use super::{CheckNetwork, Containment, LogFormat};
 
 /// A value as it was written: the file has lists, flags and variables have text only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,14 @@ pub fn containment(raw: &Raw) -> Parsed<Containment> {
     let word = raw.one()?.trim();
     let found = all.into_iter().find(|one| one.as_str() == word);
     found.ok_or_else(|| "it must be auto, systemd, cgroup or none".into())
+}
+
+/// The network that checks run in.
+pub fn check_network(raw: &Raw) -> Parsed<CheckNetwork> {
+    let all = [CheckNetwork::Auto, CheckNetwork::Own, CheckNetwork::Machine];
+    let word = raw.one()?.trim();
+    let found = all.into_iter().find(|one| one.as_str() == word);
+    found.ok_or_else(|| "it must be auto, own or machine".into())
 }
 
 /// US dollars, more than none.

@@ -59,6 +59,17 @@ impl Repository {
             .hash()
     }
 
+    /// The names at the root of a commit's tree.
+    pub async fn names_at_root(&self, commit: &CommitId) -> Result<Vec<String>, Error> {
+        let output = self
+            .call("ls-tree")
+            .args(["--name-only", "-z", commit.as_str()])
+            .run()
+            .await?;
+        let names = output.fields().map(String::from_utf8_lossy);
+        Ok(names.map(|name| name.into_owned()).collect())
+    }
+
     /// The parents of a commit, first parent first.
     pub async fn parents_of(&self, commit: &CommitId) -> Result<Vec<CommitId>, Error> {
         let output = self

@@ -77,6 +77,7 @@ pub struct Repository {
     common_dir: PathBuf,
     view: PathBuf,
     main_checkout: Option<PathBuf>,
+    settings: Settings,
     /// Held while a worktree is made or removed: one at a time.
     pub(crate) places: Mutex<()>,
     /// Held while a base branch and its checkouts are moved: in the order in which they landed.
@@ -126,6 +127,7 @@ impl Repository {
             common_dir,
             view,
             main_checkout,
+            settings,
             places: Mutex::new(()),
             landing: Mutex::new(()),
         })
@@ -152,6 +154,11 @@ impl Repository {
     /// A call on the objects and refs of this repository.
     pub(crate) fn call(&self, subcommand: &str) -> Call {
         Call::with_git_dir(self.program.path(), &self.view, subcommand)
+    }
+
+    /// A configuration that says how this repository's files are meant.
+    pub(super) fn settings_of_files(&self, bare: bool) -> String {
+        self.settings.of_files(bare)
     }
 
     /// A path for a file that lives as long as an operation: an index of our own.

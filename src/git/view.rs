@@ -84,6 +84,21 @@ impl Settings {
         }
         Ok(settings)
     }
+
+    /// A configuration that says how the repository's files are meant, and nothing more.
+    pub(super) fn of_files(&self, bare: bool) -> String {
+        let mut config = format!("[core]\n\tbare = {bare}\n");
+        for (key, value) in &self.kept {
+            if let Some((section, name)) = key.split_once('.') {
+                let value = value
+                    .replace('\\', "\\\\")
+                    .replace('"', "\\\"")
+                    .replace('\n', " ");
+                config.push_str(&format!("[{section}]\n\t{name} = \"{value}\"\n"));
+            }
+        }
+        config
+    }
 }
 
 /// Makes the view of `common_dir` in the folder `view`, or brings it up to date.
@@ -109,16 +124,10 @@ pub(super) fn make(view: &Path, common_dir: &Path, settings: &Settings) -> Resul
     } else {
         "false"
     };
-    let mut config = format!("[core]\n\tbare = true\n\tlogAllRefUpdates = {log}\n");
-    for (key, value) in &settings.kept {
-        if let Some((section, name)) = key.split_once('.') {
-            let value = value
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', " ");
-            config.push_str(&format!("[{section}]\n\t{name} = \"{value}\"\n"));
-        }
-    }
+    let config = format!(
+        "{}[core]\n\tlogAllRefUpdates = {log}\n",
+        settings.of_files(true)
+    );
     sweep(view);
     replace(&view.join("config"), &config)?;
     replace(&view.join("HEAD"), "ref: refs/agent_runner/none\n")

@@ -40,7 +40,7 @@ pub use control::{Status, Unanswered};
 pub use growth::{Growth, Woken};
 pub use identity::Identity;
 pub use marked::{Marked, end, folders_at_work, marked};
-pub use network::{Network, hold_main as hold_network_main};
+pub use network::{Answer, Network, Networks, WantedNetwork, hold_main as hold_network_main};
 pub use records::{
     ATTEMPT_MARKER, ExitRecord, Launch, LaunchLimits, RUN_MARKER, RecordError, Refusal, RefusedAt,
     Started, StopSignal, StopStep, exit_of,

@@ -1,5 +1,6 @@
 //! A short command of the service itself, run to its end and read: not an agent.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -36,13 +37,27 @@ pub enum ShortError {
     NotText(String),
 }
 
-/// What the command prints, at most `max` bytes of it.
+/// What the command prints, at most `max` bytes of it; in the service's own environment.
 ///
 /// # Errors
 /// It could not be started, took too long, failed, or printed no text.
 pub async fn run(
     argv: &[String],
     cwd: &Path,
+    timeout: Duration,
+    max: u64,
+) -> Result<String, ShortError> {
+    run_with(argv, cwd, None, timeout, max).await
+}
+
+/// The same with this environment and nothing of the service's own, if there is one.
+///
+/// # Errors
+/// As of [`run`].
+pub async fn run_with(
+    argv: &[String],
+    cwd: &Path,
+    environment: Option<&BTreeMap<String, String>>,
     timeout: Duration,
     max: u64,
 ) -> Result<String, ShortError> {
@@ -54,7 +69,11 @@ pub async fn run(
         source,
     };
     #[expect(clippy::disallowed_methods, reason = "the home of short commands")]
-    let mut child = tokio::process::Command::new(program)
+    let mut command = tokio::process::Command::new(program);
+    if let Some(environment) = environment {
+        command.env_clear().envs(environment);
+    }
+    let mut child = command
         .args(arguments)
         .current_dir(cwd)
         .stdin(Stdio::null())

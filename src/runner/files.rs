@@ -5,6 +5,7 @@
 //!   runs/<run id>/output                what the agent printed, all attempts one after the other
 //!   runs/<run id>/attempts/<n>/         launch.json, started.json, exit.json, prompt, stderr, control.sock
 //!   runs/<run id>/tmp/                  the agent's TMPDIR
+//!   checks/<short round>/               one round of checks: its checkouts, temporary files, supervisors' records and logs
 //!   evidence/                           the content store
 //!   uploads/                            uploads in progress
 //!   quarantine.json                     when leftovers under `refs/agent_runner/preserved/leftover/` were first seen
@@ -15,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::effect::{self, Effect};
-use crate::run::RunId;
+use crate::run::{RoundId, RunId};
 
 /// The folders of the state root.
 #[derive(Debug, Clone)]
@@ -63,6 +64,15 @@ impl Files {
     #[must_use]
     pub fn git_view(&self) -> PathBuf {
         self.root.join("git-view")
+    }
+
+    /// What belongs to one round of checks. Its name is short: programs make sockets below it, whose paths may have 107
+    /// bytes.
+    #[must_use]
+    pub fn of_round(&self, round: RoundId) -> PathBuf {
+        let id = round.0.simple().to_string();
+        // The last digits are random, where the first ones are the time.
+        self.root.join("checks").join(&id[id.len() - 12..])
     }
 
     /// The folders of all runs.

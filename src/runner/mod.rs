@@ -8,6 +8,7 @@
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
 
 mod carried;
+pub mod checks;
 mod clean_up;
 mod driver;
 pub mod failures;
@@ -41,7 +42,7 @@ use crate::config::Config;
 use crate::dod::content::ContentStore;
 use crate::git::{LeftOut, RefName, Repository};
 use crate::journal::Journal;
-use crate::process::Containment;
+use crate::process::{Containment, Networks};
 use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
@@ -79,6 +80,8 @@ pub struct Context {
     pub binary: PathBuf,
     /// What holds the processes of attempts together.
     pub containment: Containment,
+    /// The networks that checks run in.
+    pub networks: Networks,
     /// Claude Code, or why there is none.
     pub claude: Result<claude::Program, String>,
     /// The service's own environment, of which agents get what is allowed.

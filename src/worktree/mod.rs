@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: who may do this and when (the runner), and ending the agent's processes first.
 
+mod clean;
 mod create;
 mod orphan;
 mod place;
@@ -25,6 +26,7 @@ mod snapshot;
 mod special;
 mod trash;
 
+pub use clean::{check_out_clean, take_away_clean};
 pub use create::{CreateError, create};
 pub use orphan::{is_registered, set_aside};
 pub use place::{Place, trash_below};

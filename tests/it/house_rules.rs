@@ -332,7 +332,7 @@ fn processes_are_started_in_their_homes_only() {
         ("src/git/call.rs", "git"),
         ("src/process/start.rs", "supervisors"),
         ("src/process/supervisor/exec_gate.rs", "agents"),
-        ("src/process/network.rs", "holders of networks"),
+        ("src/process/network/mod.rs", "holders of networks"),
         ("src/process/short.rs", "short commands"),
         ("src/cli/systemd/systemctl.rs", "systemctl"),
         ("src/cli/demo/stage.rs", "the demo's service"),

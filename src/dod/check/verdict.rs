@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! could not be run        not_found 127 · not_executable 126 · not_started
-//! did not end by itself   timed_out · killed · out_of_memory · cancelled
+//! did not end by itself   timed_out · killed · out_of_memory · too_much_output · cancelled · unknown
 //! ended with another      exit_code
 //! ended with 0, but       tests_failed · no_tests · too_few_tests · report_missing · report_unreadable
 //! in the background       ended_early · never_healthy · port_in_use
@@ -29,8 +29,12 @@ pub enum FailedCode {
     Killed,
     /// The system ended it for want of memory.
     OutOfMemory,
+    /// It printed more than an attempt may.
+    TooMuchOutput,
     /// The service was told to stop it.
     Cancelled,
+    /// It ran, and nobody knows how it ended.
+    Unknown,
     /// It ended with another code than 0.
     ExitCode,
     /// It ended with 0, but what it printed or reported has failed tests.
@@ -73,6 +77,13 @@ pub enum End {
     TimedOut,
     /// For want of memory.
     OutOfMemory,
+    /// It printed more than it may.
+    TooMuchOutput,
+    /// It ran, and nobody saw its end.
+    Lost {
+        /// What is missing.
+        detail: String,
+    },
     /// The service stopped it.
     Cancelled,
     /// It could not be started.
@@ -203,6 +214,14 @@ fn of_end(spec: &CheckSpec, end: &End) -> Verdict {
             FailedCode::OutOfMemory,
             "the system ended it for want of memory".to_owned(),
         ),
+        End::TooMuchOutput => (
+            FailedCode::TooMuchOutput,
+            "it printed more than it may".to_owned(),
+        ),
+        End::Lost { detail } => (
+            FailedCode::Unknown,
+            format!("nobody knows how it ended: {detail}"),
+        ),
         End::Cancelled => (FailedCode::Cancelled, "it was stopped".to_owned()),
         End::NotStarted { detail } => (FailedCode::NotStarted, detail.clone()),
         End::NeverHealthy { last } => (
@@ -262,6 +281,9 @@ mod tests {
         let unstarted = End::NotStarted {
             detail: "no".to_owned(),
         };
+        let lost = End::Lost {
+            detail: "no".to_owned(),
+        };
         for (end, expected) in [
             (GREEN, None),
             (End::Exited { code: 1 }, Some(FailedCode::ExitCode)),
@@ -271,7 +293,9 @@ mod tests {
             (End::Signalled { signal: 9 }, Some(FailedCode::Killed)),
             (End::TimedOut, Some(FailedCode::TimedOut)),
             (End::OutOfMemory, Some(FailedCode::OutOfMemory)),
+            (End::TooMuchOutput, Some(FailedCode::TooMuchOutput)),
             (End::Cancelled, Some(FailedCode::Cancelled)),
+            (lost, Some(FailedCode::Unknown)),
             (unstarted, Some(FailedCode::NotStarted)),
         ] {
             let verdict = judge(&spec, &end, counts(3, 0), &Report::NotAsked);

@@ -1,99 +1,55 @@
-//! A network of its own: a namespace with nothing in it but loopback, so that what listens there on a fixed port meets
-//! nobody else's, and nobody else's answer is taken for its own.
-//!
-//! A holder, a process of the service's own program, makes the namespace and keeps it; others enter it by the
-//! holder's pid before they become what they are to be. Without root this takes a user namespace, which some systems
-//! forbid: then [`Network::hold`] says so, and it is the caller who decides what follows.
-//!
-//! Deliberately absent: a way out. What needs other hosts runs in the machine's own network.
+//! The holder: a process of the service's own program that makes a network, keeps it, and answers questions from inside.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead as _, Write as _};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
 };
+use rustix::process::{getegid, geteuid};
+use serde::Serialize;
 
-/// What the holder says when the network is there.
-const READY: &str = "ready";
+use super::Question;
+use super::ask;
 
-/// A network of its own, for as long as this lives.
-#[derive(Debug)]
-pub struct Network {
-    holder: Child,
-}
-
-impl Network {
-    /// Makes one.
-    ///
-    /// # Errors
-    /// The system does not allow it: the sentence says what was tried.
-    pub fn hold(binary: &Path) -> io::Result<Network> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the holder of a network is started here"
-        )]
-        let mut holder = Command::new(binary)
-            .args(["hold-network", "-"])
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut line = String::new();
-        if let Some(stdout) = holder.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        // From here on the holder is ended by `drop` whatever happens.
-        let network = Network { holder };
-        match line.trim() {
-            READY => Ok(network),
-            "" => Err(io::Error::other(
-                "the holder of the network ended without a word",
-            )),
-            why => Err(io::Error::other(why.to_owned())),
-        }
-    }
-
-    /// The process by whose id it is entered.
-    #[must_use]
-    pub fn holder(&self) -> u32 {
-        self.holder.id()
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        // It ends by itself when its standard input closes; this is for one that is stopped.
-        let _ended = self.holder.kill();
-        let _reaped = self.holder.wait();
-    }
-}
-
-/// The hidden subcommand `hold-network -`: keeps a network until its standard input closes.
+/// The hidden subcommand `hold-network -`: keeps a network, and answers questions, until its standard input closes.
 pub fn hold_main() -> i32 {
-    match make() {
-        Ok(()) => println!("{READY}"),
-        Err(error) => {
-            println!("{error}");
-            return 1;
+    // Not that of the path that it was started by, which is the service's own.
+    let _unnamed = rustix::thread::set_name(c"network");
+    let made = make().map_err(|e| e.to_string());
+    let failed = made.is_err();
+    if tell(&made).is_err() || failed {
+        return 1;
+    }
+    for line in io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let told = match serde_json::from_str(&line) {
+            Ok(Question::FreePort) => tell(&ask::free_port().map_err(|e| e.to_string())),
+            Ok(Question::Get(url)) => tell(&ask::get(&url)),
+            Err(_) => break,
+        };
+        if told.is_err() {
+            break;
         }
     }
-    // Its starter is gone, or wants it no longer.
-    let _closed = io::stdin().read_to_end(&mut Vec::new());
     0
+}
+
+fn tell(answer: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&line)?;
+    stdout.flush()
 }
 
 /// Makes this process, which has one thread, a member of the network that `holder` keeps.
 ///
 /// # Errors
 /// The holder is gone, or the system does not allow it.
-pub(super) fn enter(holder: u32) -> io::Result<()> {
+pub(in crate::process) fn enter(holder: u32) -> io::Result<()> {
     let open = |kind: &str| File::open(format!("/proc/{holder}/ns/{kind}"));
     let (user, network) = (open("user")?, open("net")?);
     // Allowed without entering the user namespace where this process is root in the outer one.
@@ -107,11 +63,23 @@ pub(super) fn enter(holder: u32) -> io::Result<()> {
 
 fn make() -> io::Result<()> {
     if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+        let (user, group) = (geteuid(), getegid());
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|e| {
             io::Error::other(format!(
                 "a user namespace for a network of its own is not allowed here: {e}"
             ))
         })?;
+        // In it, everybody who enters is who they were; user_namespaces(7) wants the groups settled in this order.
+        let write = |file: &str, text: String| std::fs::write(format!("/proc/self/{file}"), text);
+        write("setgroups", "deny".to_owned())
+            .and_then(|()| write("uid_map", format!("{user} {user} 1", user = user.as_raw())))
+            .and_then(|()| {
+                write(
+                    "gid_map",
+                    format!("{group} {group} 1", group = group.as_raw()),
+                )
+            })
+            .map_err(|e| io::Error::other(format!("the user namespace cannot be set up: {e}")))?;
     }
     bring_loopback_up().map_err(|e| io::Error::other(format!("loopback cannot be brought up: {e}")))
 }

@@ -1,0 +1,3 @@
+//! The checks that the service runs itself.
+
+pub mod engine;
