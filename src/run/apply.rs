@@ -48,6 +48,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         items: items.clone(),
         definition: None,
         evidence: Vec::new(),
+        evidence_before_round: 0,
         head: None,
         session_id: None,
         model: spec.model.clone(),
@@ -73,7 +74,10 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
         }
         (
             Event::AttemptQueued { attempt, why },
-            Phase::Queued | Phase::AtRest { .. } | Phase::Preparing,
+            Phase::Queued
+            | Phase::AtRest { .. }
+            | Phase::Preparing
+            | Phase::Checking { round: None, .. },
         ) => {
             // The attempt before, if its agent never came to be.
             if let Some(before) = run.attempts.last_mut()
@@ -192,15 +196,22 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             };
         }
         (
-            Event::Settled { head, carries, .. },
+            Event::Settled {
+                head,
+                carries,
+                checks,
+                ..
+            },
             Phase::Checking {
                 outcome,
                 round: None,
             },
         ) => {
-            run.phase = Phase::AtRest {
-                outcome: outcome.clone(),
-            };
+            if !checks {
+                run.phase = Phase::AtRest {
+                    outcome: outcome.clone(),
+                };
+            }
             move_head(&mut run, head, carries.as_ref());
         }
         (
@@ -221,21 +232,36 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             Event::HeadMoved { head, carries },
             Phase::AtRest { .. } | Phase::Running | Phase::Checking { .. },
         ) => move_head(&mut run, head, carries.as_ref()),
-        (Event::ChecksStarted { round }, Phase::AtRest { outcome }) => {
+        (
+            Event::ChecksStarted { round },
+            Phase::AtRest { outcome }
+            | Phase::Checking {
+                outcome,
+                round: None,
+            },
+        ) => {
             run.phase = Phase::Checking {
                 outcome: outcome.clone(),
                 round: Some(round.clone()),
             };
+            run.evidence_before_round = run.evidence.len();
         }
         (
-            Event::ChecksEnded { .. },
+            Event::ChecksEnded { goes_on, .. },
             Phase::Checking {
                 outcome,
                 round: Some(_),
             },
         ) => {
-            run.phase = Phase::AtRest {
-                outcome: outcome.clone(),
+            run.phase = if *goes_on {
+                Phase::Checking {
+                    outcome: outcome.clone(),
+                    round: None,
+                }
+            } else {
+                Phase::AtRest {
+                    outcome: outcome.clone(),
+                }
             };
         }
         (Event::ItemAdded { item }, _) => run.items.push(item.clone()),

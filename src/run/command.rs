@@ -1,8 +1,8 @@
 //! What may be asked of a run, answered three ways: do, already so, no because. Pure.
 
 use super::event::{AttemptKind, Event};
-use super::ids::{AttemptId, CommitId, EvidenceId, ItemId};
-use super::phase::{Phase, Status};
+use super::ids::{AttemptId, CommitId, EvidenceId, ItemId, TreeId};
+use super::phase::{Phase, Round, Status};
 use super::spec::AgentKind;
 use super::state::Run;
 use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, Validator, Verdict, item};
@@ -63,6 +63,20 @@ pub enum Command {
         candidate: CommitId,
         /// The version of the run that the gate was asked about.
         version: u64,
+    },
+    /// Run checks, on the work as it is now.
+    Check {
+        /// The new round.
+        round: Round,
+    },
+    /// See that the branch is somewhere else than it was.
+    SeeHead {
+        /// The work as it is now.
+        head: Head,
+        /// The tree of the head before, if this one brings the same patch on another base.
+        carries: Option<TreeId>,
+        /// The round of checks that follows, if there is anything to check.
+        round: Option<Round>,
     },
     /// Take the run away.
     Abort,
@@ -180,6 +194,27 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
                 candidate: candidate.clone(),
             }]),
         },
+        Command::Check { round } => match rested(run) {
+            Err(no) => Decision::No(no),
+            Ok(()) => {
+                let mut events = Vec::new();
+                if run.head.as_ref() != Some(&round.head) {
+                    events.push(Event::HeadMoved {
+                        head: round.head.clone(),
+                        carries: None,
+                    });
+                }
+                events.push(Event::ChecksStarted {
+                    round: round.clone(),
+                });
+                Decision::Do(events)
+            }
+        },
+        Command::SeeHead {
+            head,
+            carries,
+            round,
+        } => see_head(run, head, carries.as_ref(), round.as_ref()),
         Command::Abort => match &run.phase {
             Phase::Aborted { .. } | Phase::Aborting { .. } => Decision::Already,
             Phase::Merged { .. } => Decision::No(Refusal::AlreadyMerged),
@@ -218,6 +253,29 @@ pub fn takes_evidence(run: &Run) -> Result<(), Refusal> {
         Phase::Aborting { .. } => Err(Refusal::Aborting),
         _ => Ok(()),
     }
+}
+
+/// Only a run at rest sees its head move: what happens to any other looks at its head itself.
+fn see_head(
+    run: &Run,
+    head: &Head,
+    carries: Option<&TreeId>,
+    round: Option<&Round>,
+) -> Decision {
+    if let Err(no) = rested(run) {
+        return Decision::No(no);
+    }
+    if run.head.as_ref() == Some(head) {
+        return Decision::Already;
+    }
+    let moved = Event::HeadMoved {
+        head: head.clone(),
+        carries: carries.cloned(),
+    };
+    let checks = round.map(|round| Event::ChecksStarted {
+        round: round.clone(),
+    });
+    Decision::Do([Some(moved), checks].into_iter().flatten().collect())
 }
 
 fn attach(run: &Run, evidence: &Evidence, new_item: Option<&Item>) -> Decision {

@@ -189,6 +189,9 @@ pub enum Event {
         /// The tree of the head before, if this one brings the same patch on another base.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         carries: Option<TreeId>,
+        /// Whether a round of checks begins in the same moment: the run is not at rest in between.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        checks: bool,
     },
     /// Leftover work could not be committed; the worktree is as the agent left it.
     SettleFailed {
@@ -213,6 +216,10 @@ pub enum Event {
         /// Why it was cut short, if it was: what was not run is not proven.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cut_short: Option<String>,
+        /// Whether what follows (feedback to the agent, another round) begins in the same moment: the run is not at rest
+        /// in between.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        goes_on: bool,
     },
     /// The Definition of Done got one more item.
     ItemAdded {

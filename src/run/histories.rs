@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::event::{AgentProcess, AttemptEnd, AttemptKind};
 use super::{
     AgentKind, AgentSettings, AttemptId, Command, CommitId, Decision, EndedBy, Event, EvidenceId,
-    Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Run, RunId, Spec, apply, begin,
-    decide,
+    Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Round, RoundId, RoundWhy, Run, RunId,
+    Spec, apply, begin, decide,
 };
 use crate::dod::{
     Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, Verdict,
@@ -24,7 +24,10 @@ enum Step {
     Start,
     FailToStart,
     End(bool),
-    Settle(u8),
+    Settle(u8, bool),
+    Check(u8),
+    SeeHead(u8, bool),
+    EndChecks(bool),
     Attach(u8),
     Validate(usize),
     Reject(usize),
@@ -46,7 +49,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::Start),
         1 => Just(Step::FailToStart),
         3 => any::<bool>().prop_map(Step::End),
-        3 => (0..3_u8).prop_map(Step::Settle),
+        3 => (0..3_u8, any::<bool>()).prop_map(|(n, checks)| Step::Settle(n, checks)),
+        2 => (0..3_u8).prop_map(Step::Check),
+        1 => (0..3_u8, any::<bool>()).prop_map(|(n, checks)| Step::SeeHead(n, checks)),
+        3 => any::<bool>().prop_map(Step::EndChecks),
         3 => (0..2_u8).prop_map(Step::Attach),
         3 => (0..4_usize).prop_map(Step::Validate),
         1 => (0..4_usize).prop_map(Step::Reject),
@@ -142,6 +148,16 @@ fn evidence(run: &Run, item: u8) -> Evidence {
     }
 }
 
+fn round(run: &Run, n: u8) -> Round {
+    Round {
+        id: RoundId(Uuid::now_v7()),
+        head: head(n),
+        items: vec![run.items[0].id],
+        why: RoundWhy::Asked,
+        afresh: false,
+    }
+}
+
 fn gate_of(run: &Run) -> bool {
     gate::ask(&Facts {
         status: run.status(),
@@ -214,11 +230,40 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
                 notices: Vec::new(),
             },
         }],
-        Step::Settle(n) => vec![Event::Settled {
-            carries: None,
+        Step::Settle(n, checks) => {
+            let settled = Event::Settled {
+                carries: None,
+                head: head(*n),
+                leftovers: false,
+                checks: *checks,
+            };
+            let started = checks.then(|| Event::ChecksStarted {
+                round: round(run, *n),
+            });
+            [Some(settled), started].into_iter().flatten().collect()
+        }
+        Step::Check(n) => asked(&Command::Check {
+            round: round(run, *n),
+        }),
+        Step::SeeHead(n, checks) => asked(&Command::SeeHead {
             head: head(*n),
-            leftovers: false,
-        }],
+            carries: None,
+            round: checks.then(|| round(run, *n)),
+        }),
+        Step::EndChecks(goes_on) => {
+            let ended = Event::ChecksEnded {
+                cut_short: None,
+                goes_on: *goes_on,
+            };
+            let feedback = goes_on.then(|| Event::AttemptQueued {
+                attempt: AttemptId(Uuid::now_v7()),
+                why: AttemptKind::Feedback {
+                    text: String::new(),
+                    items: vec![run.items[0].id],
+                },
+            });
+            [Some(ended), feedback].into_iter().flatten().collect()
+        }
         Step::MoveHead(n) => vec![Event::HeadMoved {
             head: head(*n),
             carries: None,
@@ -289,6 +334,8 @@ fn is_asked(step: &Step) -> bool {
             | Step::Reject(_)
             | Step::Message
             | Step::Retry
+            | Step::Check(_)
+            | Step::SeeHead(..)
             | Step::Merge { .. }
             | Step::Abort
             | Step::Restore
@@ -339,6 +386,14 @@ proptest! {
             if let (Phase::Merged { .. }, false) = (&run.phase, matches!(before.phase, Phase::Merged { .. })) {
                 let was_landing = matches!(before.phase, Phase::Merging { .. });
                 prop_assert!(was_landing);
+            }
+            // While checks run, nothing else begins, and after them the outcome is what it was.
+            if let Phase::Checking { outcome, round: Some(round) } = &before.phase
+                && let Phase::AtRest { outcome: after } = &run.phase
+            {
+                prop_assert_eq!(outcome, after);
+                prop_assert!(run.evidence_before_round <= run.evidence.len());
+                prop_assert!(!round.items.is_empty());
             }
             prop_assert!(run.version >= before.version);
         }

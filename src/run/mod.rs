@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod command;
 pub mod event;
+pub mod feedback;
 #[cfg(test)]
 mod histories;
 pub mod ids;

@@ -133,6 +133,11 @@ pub struct AgentSettings {
     pub command: Option<Vec<String>>,
     /// Names of variables that the agent gets from the service's own environment.
     pub pass_env: Vec<String>,
+    /// How often the agent is told about the failed check of one item, at most 100; 0 for never. The service's
+    /// `max_feedback` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
+    pub feedback: Option<u32>,
 }
 
 /// A request for a run, as it was accepted.

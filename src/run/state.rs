@@ -83,6 +83,8 @@ pub struct Run {
     pub definition: Option<Definition>,
     /// The evidence, in the order in which it was attached.
     pub evidence: Vec<Evidence>,
+    /// How many pieces of it there were when the newest round of checks began.
+    pub evidence_before_round: usize,
     /// The commit of the work, as last seen.
     pub head: Option<Head>,
     /// The agent's own session id, as last seen.
@@ -169,6 +171,24 @@ impl Run {
     #[must_use]
     pub fn evidence(&self, id: EvidenceId) -> Option<&Evidence> {
         self.evidence.iter().find(|e| e.id == id)
+    }
+
+    /// What its attempts have cost together, in US dollars, as far as their agents have told.
+    #[must_use]
+    pub fn spent_usd(&self) -> f64 {
+        self.attempts
+            .iter()
+            .filter_map(|attempt| match &attempt.stage {
+                AttemptStage::Ended { end, .. } => end.as_ref()?.cost_usd,
+                _ => None,
+            })
+            .sum()
+    }
+
+    /// What checks have shown since the newest round began, the newest last.
+    pub fn shown_in_round(&self) -> impl Iterator<Item = &Evidence> {
+        let since = self.evidence.iter().skip(self.evidence_before_round);
+        since.filter(|e| e.check.is_some() && e.candidate_of.is_none())
     }
 
     /// Whether it holds its card or issue: another run for it needs `allow_parallel`.

@@ -17,7 +17,7 @@ use crate::effect::{self, Effect};
 use crate::git::{BranchName, RefName};
 use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervised};
 use crate::run::event::{AgentProcess, AttemptKind};
-use crate::run::state::{Attempt, AttemptStage};
+use crate::run::state::Attempt;
 use crate::run::{AgentKind, AttemptId, Event, Failure, FailureCode, Run, RunId};
 use crate::worktree::{self, Place};
 
@@ -182,7 +182,7 @@ impl Driver {
             attempt: attempt.id,
             session,
             prompt,
-            spent_usd: spent_usd(&run),
+            spent_usd: run.spent_usd(),
             worktree: &place.path(),
             branch: &run.branch,
             tmp: &files.tmp(),
@@ -230,17 +230,6 @@ impl Driver {
         let branch = BranchName::try_from(run.branch.clone())?;
         Ok(Place::new(&self.context().config.worktrees_root, &branch))
     }
-}
-
-/// What the run's attempts have cost together.
-fn spent_usd(run: &Run) -> f64 {
-    run.attempts
-        .iter()
-        .filter_map(|attempt| match &attempt.stage {
-            AttemptStage::Ended { end, .. } => end.as_ref()?.cost_usd,
-            _ => None,
-        })
-        .sum()
 }
 
 /// What the journal keeps of an agent that runs. What a person should know of its start is told in the log as well.

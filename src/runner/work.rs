@@ -344,6 +344,7 @@ impl Driver {
                     carries: carries(context, &run, &head).await?,
                     head,
                     leftovers: settled.leftovers,
+                    checks: false,
                 }
             }
             Err(error) => {

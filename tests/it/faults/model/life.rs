@@ -305,6 +305,7 @@ impl Step {
                     carries: None,
                     head: head(at),
                     leftovers: false,
+                    checks: false,
                 });
             }
             Step::AskGate => next.permitted = next.asked_gate(),
