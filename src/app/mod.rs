@@ -5,6 +5,7 @@
 
 pub mod alone;
 pub mod archive;
+mod checks;
 pub mod create;
 pub mod doctor;
 pub mod end;
@@ -115,6 +116,17 @@ impl App {
             })
     }
 
+    /// The run, with its branch looked at: a head that has moved is recorded, and its checks begin.
+    async fn seen(&self, id: RunId) -> Result<Run, Refused> {
+        let run = self.load(id)?;
+        let head = self.runner().notice_head(&run).await?;
+        if head == run.head {
+            Ok(run)
+        } else {
+            self.load(id)
+        }
+    }
+
     fn queue_position(&self, run: &Run) -> Result<Option<u64>, Refused> {
         if run.status() != Status::Queued {
             return Ok(None);
@@ -184,11 +196,12 @@ impl App {
     /// # Errors
     /// There is none.
     pub async fn detail(&self, run: &str) -> Result<DetailView, Refused> {
-        let run = self.load(self.run_id(run)?)?;
+        let run = self.seen(self.run_id(run)?).await?;
         let asked = ask_gate(self.context(), &run).await?;
         let position = self.queue_position(&run)?;
         let gate = gate_view(asked.answer);
         let mut view = DetailView::of(&run, position, asked.head.as_ref(), gate);
+        self.show_feedback(&run, &mut view);
         view.run.waits_for = position.map(|_| self.waits_for());
         Ok(view)
     }
@@ -198,7 +211,7 @@ impl App {
     /// # Errors
     /// There is no such run.
     pub async fn gate(&self, run: &str) -> Result<GateView, Refused> {
-        let run = self.load(self.run_id(run)?)?;
+        let run = self.seen(self.run_id(run)?).await?;
         Ok(gate_view(ask_gate(self.context(), &run).await?.answer))
     }
 

@@ -10,8 +10,8 @@ use crate::clock;
 use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, item};
 use crate::journal::Answer;
 use crate::run::command::takes_evidence;
-use crate::run::{Command, Event, EvidenceId, ItemId, Phase, Refusal, Run};
-use crate::runner::{base_tip, carries, current_head};
+use crate::run::{Command, EvidenceId, ItemId, Refusal, Run};
+use crate::runner::{base_tip, current_head};
 use crate::shape::request::{NewEvidence, Upload};
 use crate::shape::view::{DetailView, EvidenceView, GateView, ItemView};
 
@@ -217,22 +217,9 @@ impl App {
         }
     }
 
-    /// The work as git has it now. If it moved since it was recorded, that is recorded.
+    /// The work as git has it now. If it moved since it was recorded, that is recorded, and checks begin again.
     async fn head_now(&self, run: &Run) -> Result<Option<Head>, Refused> {
-        let head = current_head(self.context(), run).await?;
-        if let (Some(now), Phase::AtRest { .. }) = (&head, &run.phase)
-            && run.head.as_ref() != Some(now)
-        {
-            let event = Event::HeadMoved {
-                carries: carries(self.context(), run, now).await?,
-                head: now.clone(),
-            };
-            if let Err(error) = self.context().journal.record(run.id, vec![event]).await {
-                // Something else happened to the run in the same moment; what follows is decided on its new state.
-                tracing::debug!(run = %run.id, %error, "a moved head was not recorded");
-            }
-        }
-        Ok(head)
+        Ok(self.runner().notice_head(run).await?)
     }
 }
 

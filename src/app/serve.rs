@@ -21,6 +21,7 @@ use crate::git::{self, OpenError, ProgramError, RefName, Repository};
 use crate::http;
 use crate::journal::Journal;
 use crate::process::{Containment, Networks, NotHad, Wanted, WantedNetwork, bus_address};
+use crate::runner::checks::CheckSlots;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
@@ -281,8 +282,10 @@ async fn open(
         .await
         .map_err(StartError::NoNetwork)?;
     let room = Room::of(&config, repository.common_dir());
+    let check_slots = CheckSlots::new(config.max_checks);
     let context = Context {
         room,
+        check_slots,
         config,
         base,
         journal,

@@ -8,7 +8,7 @@ use super::prompt::check_template;
 use super::refused::{FieldProblem, Refused};
 use crate::agent::{self, claude, forbidden_env};
 use crate::dod::{EvidenceKind, ItemSpec, Validator, item};
-use crate::run::{AgentKind, Limits};
+use crate::run::{AgentKind, Limits, feedback};
 use crate::shape::request::NewWorkflow;
 use crate::shape::view::WorkflowView;
 use crate::store::workflows;
@@ -202,6 +202,10 @@ fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused
             "/settings/command",
             "the agent `command` needs a program and its arguments",
         ));
+    }
+    if workflow.settings.feedback.is_some_and(|n| n > feedback::MOST) {
+        let detail = format!("must be at most {}; 0 for never", feedback::MOST);
+        bad.push(FieldProblem::new("/settings/feedback", detail));
     }
     // Its other refusals are of runs, not of settings.
     if let Err(refused @ agent::Refused::Setting { setting, .. }) =

@@ -25,6 +25,8 @@ pub enum CliError {
     Refused(Box<Problem>),
     /// The run that was followed did not end well.
     RunFailed(String),
+    /// A check that was waited for did not pass, or was not run.
+    CheckFailed(String),
     /// Whoever reads our output has closed it: no failure, and nobody is left to be told.
     OutputClosed,
     /// The server could not be started, for a reason with a code of its own.
@@ -47,6 +49,7 @@ impl CliError {
                 _ => ExitCode::Failed,
             },
             CliError::RunFailed(_) => ExitCode::RunFailed,
+            CliError::CheckFailed(_) => ExitCode::CheckFailed,
             CliError::OutputClosed => ExitCode::Ok,
             CliError::Start(code, _) => *code,
             CliError::Failed(_) => ExitCode::Failed,
@@ -64,7 +67,7 @@ impl CliError {
                  or name another with --server"
             ),
             CliError::Refused(problem) => problem.told(),
-            CliError::RunFailed(why) => why.clone(),
+            CliError::RunFailed(why) | CliError::CheckFailed(why) => why.clone(),
             CliError::OutputClosed => return None,
             CliError::Start(_, why) | CliError::Failed(why) => format!("{why:#}"),
         };

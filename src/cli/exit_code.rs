@@ -38,11 +38,13 @@ pub enum ExitCode {
     InUse = 17,
     /// The database, or an archive of one, is damaged.
     Damaged = 18,
+    /// A check did not pass, or was not run.
+    CheckFailed = 19,
 }
 
 impl ExitCode {
     /// All of them, in the order of their numbers.
-    pub const ALL: [ExitCode; 16] = [
+    pub const ALL: [ExitCode; 17] = [
         ExitCode::Ok,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -59,6 +61,7 @@ impl ExitCode {
         ExitCode::ConfigWrong,
         ExitCode::InUse,
         ExitCode::Damaged,
+        ExitCode::CheckFailed,
     ];
 
     /// The number that the shell sees.
@@ -87,6 +90,7 @@ impl ExitCode {
             ExitCode::PortTaken => "server start: the port is taken",
             ExitCode::FolderNotWritable => "server start: a folder cannot be written to",
             ExitCode::InUse => "server start: another server works on the same database",
+            ExitCode::CheckFailed => "a check did not pass, or was not run",
             ExitCode::Damaged => "the database or the archive is damaged",
             ExitCode::ConfigWrong => "a setting in a flag, a variable or the file is wrong",
         }
@@ -117,7 +121,7 @@ mod tests {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert_eq!(
             numbers,
-            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
         );
     }
 }

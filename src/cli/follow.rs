@@ -21,6 +21,20 @@ pub enum Until {
     Shown,
 }
 
+/// How what is followed is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    Lines,
+    Json,
+    Nothing,
+}
+
+impl Shows {
+    fn of(json: bool) -> Shows {
+        if json { Shows::Json } else { Shows::Lines }
+    }
+}
+
 /// A run being followed.
 #[derive(Debug)]
 pub struct Follow {
@@ -28,7 +42,7 @@ pub struct Follow {
     run: String,
     stream: Stream,
     lines: EventLines,
-    json: bool,
+    shows: Shows,
     begun: bool,
     status: String,
     failure: Value,
@@ -39,26 +53,33 @@ impl Follow {
     pub fn replay(client: &Client, run: &str, json: bool) -> Result<Follow, CliError> {
         // A replay begins without a snapshot, which tells whose output it is.
         let snapshot = client.fetch(&format!("/api/runs/{}", segment(run)))?.value;
-        let mut follow = Follow::open(client, run, Start::Beginning, json)?;
+        let mut follow = Follow::open(client, run, Start::Beginning, Shows::of(json))?;
         follow.lines.of("connected", &json!({"run": snapshot}));
         Ok(follow)
     }
 
     /// What a run does from now on; nothing of it is missed once this is back.
     pub fn from_now(client: &Client, run: &str, json: bool) -> Result<Follow, CliError> {
-        let mut follow = Follow::open(client, run, Start::Now, json)?;
+        let mut follow = Follow::open(client, run, Start::Now, Shows::of(json))?;
         follow.wait_connected()?;
         Ok(follow)
     }
 
-    fn open(client: &Client, run: &str, start: Start, json: bool) -> Result<Follow, CliError> {
+    /// The same, and nothing of it is shown.
+    pub fn unseen(client: &Client, run: &str) -> Result<Follow, CliError> {
+        let mut follow = Follow::open(client, run, Start::Now, Shows::Nothing)?;
+        follow.wait_connected()?;
+        Ok(follow)
+    }
+
+    fn open(client: &Client, run: &str, start: Start, shows: Shows) -> Result<Follow, CliError> {
         let path = format!("/api/runs/{}/sse", segment(run));
         Ok(Follow {
             client: client.clone(),
             run: run.to_owned(),
             stream: Stream::open(client, path, start)?,
             lines: EventLines::default(),
-            json,
+            shows,
             begun: false,
             status: String::new(),
             failure: Value::Null,
@@ -160,14 +181,15 @@ impl Follow {
             "merged" | "aborted" => event.name.clone_into(&mut self.status),
             _ => {}
         }
-        if self.json {
-            return screen::json_line(
+        match self.shows {
+            Shows::Nothing => Ok(()),
+            Shows::Json => screen::json_line(
                 &json!({"id": event.id, "event": event.name, "data": payload}),
-            );
+            ),
+            Shows::Lines => {
+                let mut lines = self.lines.of(&event.name, &payload).into_iter();
+                lines.try_for_each(screen::line)
+            }
         }
-        for line in self.lines.of(&event.name, &payload) {
-            screen::line(line)?;
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 mod abort;
 mod archive;
+mod check;
 mod completions;
 mod demo;
 mod doctor;
@@ -73,6 +74,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Add or list the evidence of a run
     Evidence(evidence::EvidenceArgs),
+    /// Run the checks of a run's items on its work, and wait for what they come to
+    Check(check::CheckArgs),
     /// Accept a piece of evidence
     Validate(validate::ValidateArgs),
     /// Refuse a piece of evidence
@@ -147,6 +150,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::Show(args)) => show::show(&args, &around),
         Some(Command::Logs(args)) => logs::logs(&args, &around),
         Some(Command::Evidence(args)) => evidence::evidence(&args, &around),
+        Some(Command::Check(args)) => check::check(&args, &around),
         Some(Command::Validate(args)) => validate::validate(&args, &around),
         Some(Command::Reject(args)) => reject::reject(&args, &around),
         Some(Command::Merge(args)) => merge::merge(&args, &around),

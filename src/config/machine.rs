@@ -15,6 +15,11 @@ pub(super) fn default_max_running(cores: usize, available_memory: Option<u64>) -
     by_cores.min(by_memory).max(1)
 }
 
+/// How many runs may have checks run at a time if nobody said: builds and tests use more than one core each.
+pub(super) fn default_max_checks(cores: usize) -> usize {
+    (cores / 2).max(2)
+}
+
 /// Bytes that could be used now: what the kernel says, or less if a control group allows less.
 pub(super) fn available_memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo")

@@ -32,6 +32,7 @@ pub use settings::{SETTINGS, Setting};
 pub use surroundings::Surroundings;
 
 use crate::run::Limits;
+use crate::run::feedback::MOST as MOST_FEEDBACK;
 
 /// The environment variable with the URL of the server that the commands talk to. No setting of the server.
 pub const SERVER_ENV: &str = "AGENT_RUNNER_SERVER";
@@ -58,6 +59,10 @@ pub struct Config {
     pub base_branch: Option<String>,
     /// How many agents may work at a time, at least 1.
     pub max_running: usize,
+    /// How many runs may have checks run at a time, at least 1.
+    pub max_checks: usize,
+    /// How often an agent is told about the failed check of one item, if its workflow does not say.
+    pub max_feedback: u32,
     /// The limits of runs that name none of their own.
     pub limits: Limits,
     /// The free bytes below which no agent is started; 0 for no floor.
@@ -210,6 +215,12 @@ impl Config {
             state_root,
             base_branch: layers.optional("base_branch", value::text)?,
             max_running,
+            max_checks: layers
+                .optional("max_checks", value::at_least_one)?
+                .unwrap_or_else(|| machine::default_max_checks(around.cores)),
+            max_feedback: layers.required("max_feedback", |raw| {
+                value::within(value::parsed(raw)?, (0, MOST_FEEDBACK))
+            })?,
             limits: Limits {
                 timeout_s: layers.optional("limits.timeout_s", value::at_least_one)?,
                 idle_timeout_s: layers.optional("limits.idle_timeout_s", value::at_least_one)?,

@@ -130,6 +130,18 @@ pub const SETTINGS: &[Setting] = &[
         "Agents working at a time; more runs wait in a queue",
     ),
     line(
+        "max_checks",
+        "N",
+        Found("one for each two cores, at least 2"),
+        "Runs whose checks run at a time; more of them wait for their turn",
+    ),
+    line(
+        "max_feedback",
+        "N",
+        Value("2"),
+        "Times that an agent is told about the failed check of one item; 0 for never, a workflow may say otherwise",
+    ),
+    line(
         "limits.timeout_s",
         "SECONDS",
         Value("14400"),

@@ -6,7 +6,7 @@ use super::frame::FrameName;
 use crate::clock::rfc3339;
 use crate::dod::item_status;
 use crate::run::event::AttemptKind;
-use crate::run::{Event, EvidenceId, Recorded, Run};
+use crate::run::{Event, EvidenceId, ItemId, Recorded, Run};
 use crate::shape::view::{EvidenceView, RunView};
 
 /// The name and JSON of the frame for this event, with the run as it is after it; nothing if readers are not told.
@@ -26,10 +26,25 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         | Event::Settled { .. }
         | Event::SettleFailed { .. }
         | Event::HeadMoved { .. }
-        | Event::ChecksStarted { .. }
-        | Event::ChecksEnded { .. }
         | Event::MergeQueued { .. }
         | Event::MergeStarted { .. } => (FrameName::Status, status(run)),
+        Event::ChecksStarted { round } => {
+            let mut body = status(run);
+            body["checks"] = json!({
+                "state": "started", "round_id": round.id, "why": round.why, "head": round.head.commit,
+                "items": keys(run, &round.items), "afresh": round.afresh,
+            });
+            (FrameName::Status, body)
+        }
+        Event::ChecksEnded { cut_short, .. } => {
+            let mut body = status(run);
+            let failed = run.shown_in_round().filter(|e| e.check.as_ref().is_some_and(|c| !c.passed()));
+            let failed: Vec<ItemId> = failed.map(|e| e.item_id).collect();
+            body["checks"] = json!({
+                "state": "ended", "round_id": run.newest_round, "failed": keys(run, &failed), "cut_short": cut_short,
+            });
+            (FrameName::Status, body)
+        }
         Event::MergeStopped { code, detail } => {
             let mut body = status(run);
             body["merge"] = json!({"code": code, "detail": detail});
@@ -66,6 +81,11 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
     body["seq"] = json!(recorded.seq);
     body["at"] = json!(rfc3339(recorded.at));
     Some((name, body.to_string()))
+}
+
+fn keys<'a>(run: &'a Run, items: &[ItemId]) -> Vec<&'a str> {
+    let items = items.iter().filter_map(|id| run.item(*id));
+    items.map(|item| item.spec.key.as_str()).collect()
 }
 
 /// What changes in a run's life, and nothing that does not.

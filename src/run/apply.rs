@@ -49,6 +49,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         definition: None,
         evidence: Vec::new(),
         evidence_before_round: 0,
+        newest_round: None,
         head: None,
         session_id: None,
         model: spec.model.clone(),
@@ -245,6 +246,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 round: Some(round.clone()),
             };
             run.evidence_before_round = run.evidence.len();
+            run.newest_round = Some(round.id);
         }
         (
             Event::ChecksEnded { goes_on, .. },
@@ -323,6 +325,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 candidate: Some(made.clone()),
                 outcome: outcome.clone(),
             };
+            run.newest_round = Some(made.id);
         }
         (
             Event::MergeStarted {

@@ -28,6 +28,12 @@ pub enum Untold {
 }
 
 impl Untold {
+    /// Whether there is no more of it: it was sent as often as it may be, or nothing is left to spend.
+    #[must_use]
+    pub fn is_exhausted(self) -> bool {
+        matches!(self, Untold::Limit | Untold::Budget)
+    }
+
     /// The sentence for a person.
     #[must_use]
     pub fn sentence(self) -> &'static str {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::event::{AgentProcess, AttemptEnd, AttemptKind};
-use super::ids::{AttemptId, CommitId, EvidenceId, ItemId, RunId};
+use super::ids::{AttemptId, CommitId, EvidenceId, ItemId, RoundId, RunId};
 use super::notice::Notice;
 use super::outcome::{Outcome, Silence};
 use super::phase::{Phase, Status};
@@ -85,6 +85,8 @@ pub struct Run {
     pub evidence: Vec<Evidence>,
     /// How many pieces of it there were when the newest round of checks began.
     pub evidence_before_round: usize,
+    /// The newest round of checks, of the work or of a candidate: what is left of its processes and files is known by it.
+    pub newest_round: Option<RoundId>,
     /// The commit of the work, as last seen.
     pub head: Option<Head>,
     /// The agent's own session id, as last seen.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
+use super::checks::{Told, UnderWay};
 use super::land::{Landed, MergeAsk, NotMerged};
 use super::slots::Slot;
 use super::take_away::{NotAborted, NotRestored};
@@ -36,6 +37,12 @@ pub(super) enum Ask {
     StartAgain { slot: Slot },
     /// Commit what an agent left.
     Settle,
+    /// Carry out the round of checks that the journal has under way.
+    CarryOut { after_crash: bool },
+    /// Stop it.
+    StopChecks {
+        reply: oneshot::Sender<anyhow::Result<Run>>,
+    },
     /// Go on with an abort.
     FinishAbort,
     /// Land it.
@@ -63,6 +70,7 @@ pub(super) struct Driver {
     pub(super) id: RunId,
     inbox: mpsc::UnboundedReceiver<Ask>,
     pub(super) working: Option<Working>,
+    pub(super) checking: Option<UnderWay>,
 }
 
 /// What comes next.
@@ -72,6 +80,8 @@ enum Next {
     Gone(Supervised),
     /// Something is to be looked at while it works.
     Seen(Seen),
+    /// Something is told of the checks that run.
+    Checks(Told),
 }
 
 impl Driver {
@@ -81,6 +91,7 @@ impl Driver {
             id,
             inbox,
             working: None,
+            checking: None,
         }
     }
 
@@ -90,7 +101,7 @@ impl Driver {
 
     pub(super) async fn drive(mut self) {
         loop {
-            let next = if self.working.is_none() {
+            let next = if self.working.is_none() && self.checking.is_none() {
                 match self.inbox.try_recv() {
                     Ok(ask) => Next::Asked(ask),
                     Err(_) => match self.runner.dismiss(self.id, &mut self.inbox) {
@@ -109,15 +120,34 @@ impl Driver {
     }
 
     async fn select(&mut self) -> Next {
-        let Some(working) = &mut self.working else {
-            return std::future::pending().await;
+        let supervised = self.working.as_ref().map(|w| w.supervised.clone());
+        let gone = async {
+            match supervised {
+                Some(supervised) => {
+                    supervised.gone().await;
+                    supervised
+                }
+                None => std::future::pending().await,
+            }
         };
-        let supervised = working.supervised.clone();
+        let seen = async {
+            match &mut self.working {
+                Some(working) => working.something().await,
+                None => std::future::pending().await,
+            }
+        };
+        let told = async {
+            match &mut self.checking {
+                Some(under_way) => under_way.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = supervised.gone() => Next::Gone(supervised),
+            supervised = gone => Next::Gone(supervised),
             Some(ask) = self.inbox.recv() => Next::Asked(ask),
-            seen = working.something() => Next::Seen(seen),
+            seen = seen => Next::Seen(seen),
+            told = told => Next::Checks(told),
         }
     }
 
@@ -133,6 +163,7 @@ impl Driver {
                 self.runner.fill().await;
                 settled
             }
+            Next::Checks(told) => self.hear_of_checks(told).await,
             Next::Asked(ask) => self.answer(ask).await,
         }
     }
@@ -163,6 +194,15 @@ impl Driver {
             Ask::Unreadable => self.hear_of_unreadable().await,
             Ask::StartAgain { slot } => self.start_again(slot).await,
             Ask::Settle => self.settle().await,
+            Ask::CarryOut { after_crash } => self.carry_out_round(after_crash).await,
+            Ask::StopChecks { reply } => {
+                let stopped = self.stop_round().await;
+                if stopped.is_err() {
+                    self.go_on_later();
+                }
+                drop(reply.send(stopped));
+                Ok(())
+            }
             Ask::FinishAbort => self.finish_abort().await,
             Ask::Merge { ask, reply } => {
                 let merged = self.merge(ask).await;
@@ -197,14 +237,14 @@ impl Driver {
 
     /// The journal has the last intent: what a start of the service would do from there is done a little later.
     pub(super) fn go_on_later(&self) {
-        // An agent that is watched goes on by itself.
-        if self.working.is_none() {
+        // An agent that is watched goes on by itself, and so do checks.
+        if self.working.is_none() && self.checking.is_none() {
             self.runner.recover_later(self.id);
         }
     }
 
     /// Looks at the queue from another task: the queue may want this very driver.
-    fn fill_later(&self) {
+    pub(super) fn fill_later(&self) {
         let runner = self.runner.clone();
         tokio::spawn(async move { runner.fill().await });
     }

@@ -108,6 +108,7 @@ impl Driver {
         if let Some(landed) = self.landed_before(&run).await? {
             return Ok(landed);
         }
+        self.see_head(&run).await?;
         let lane = self.context().lane(&run.spec.base);
         let _one_at_a_time = lane.lock().await;
         for _ in 0..TRIES {

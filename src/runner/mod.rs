@@ -15,6 +15,7 @@ pub mod failures;
 pub mod files;
 mod gate;
 pub mod gc;
+mod head;
 mod land;
 mod output;
 mod recover;
@@ -46,7 +47,7 @@ use crate::process::{Containment, Networks};
 use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
-pub use carried::carries;
+use checks::CheckSlots;
 use driver::{Ask, Driver};
 use failures::Failures;
 use files::Files;
@@ -92,6 +93,8 @@ pub struct Context {
     pub left_out: OnceLock<Vec<LeftOut>>,
     /// Who lands where.
     pub lanes: Lanes,
+    /// Whose checks run.
+    pub check_slots: CheckSlots,
     /// What has failed inside since the start.
     pub failures: Failures,
 }
@@ -236,6 +239,20 @@ impl Runner {
                 runner.fill().await;
             }
         });
+    }
+
+    /// Begins the round of checks that was recorded.
+    pub fn begin_checks(&self, run: RunId) {
+        self.send(run, Ask::CarryOut { after_crash: false });
+    }
+
+    /// Stops the round of checks that is under way, if there is one.
+    ///
+    /// # Errors
+    /// The service is stopping, or something of ours failed.
+    pub async fn stop_checks(&self, run: RunId) -> anyhow::Result<Run> {
+        let stopped = self.asked(run, |reply| Ask::StopChecks { reply }).await;
+        stopped.unwrap_or_else(|| Err(anyhow::anyhow!("the service is stopping")))
     }
 
     /// Lands a run, if its gate is open.

@@ -11,7 +11,8 @@
 //! | | exit record | ended so |
 //! | | neither | ended, `unknown` |
 //! | | cannot be read or looked for | as it is, and looked at again: unknown is not dead |
-//! | checking | | settled |
+//! | checking, leftovers are committed | | settled |
+//! | checking, a round is under way | what is left of it is ended | the same round, from its first check; results that it has stay |
 //! | merging | base contains the candidate | merged |
 //! | | it does not | as before the merge |
 //! | aborting | | aborted |
@@ -144,7 +145,10 @@ impl Runner {
     async fn take_up(&self, run: &Run, slot: Option<Slot>) -> anyhow::Result<()> {
         let id = run.id;
         match &run.phase {
-            Phase::Checking { .. } => self.send(id, Ask::Settle),
+            Phase::Checking { round: None, .. } => self.send(id, Ask::Settle),
+            Phase::Checking { round: Some(_), .. } => {
+                self.send(id, Ask::CarryOut { after_crash: true });
+            }
             Phase::Merging { .. } => {
                 let lane = self.context().lane(&run.spec.base).lock_owned().await;
                 self.send(id, Ask::FinishMerge { lane });

@@ -69,6 +69,7 @@ impl Driver {
         if matches!(run.phase, Phase::Aborted { .. }) {
             return Ok(run);
         }
+        self.end_checks().await?;
         let slot = self.end_agent().await?;
         let run = self.remove_everything().await?;
         drop(slot);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::carried::carries;
+use super::checks::wanted;
 use super::driver::Driver;
 use super::files::stderr_tail;
 use super::room::tells_of_full_disk;
@@ -18,7 +19,7 @@ use crate::git::Identity;
 use crate::process::{Ended, Growth, News, Supervised, Vigil};
 use crate::run::event::AttemptEnd;
 use crate::run::state::{Attempt, AttemptStage};
-use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Outcome, Phase, Run};
+use crate::run::{AttemptId, EndedBy, Event, Failure, FailureCode, Outcome, Phase, RoundWhy, Run};
 use crate::worktree::{self, Settle};
 
 /// How long an agent may stay after its last word without another: a command that it left in the background may wake it.
@@ -301,12 +302,16 @@ impl Driver {
         Ok(())
     }
 
-    /// Commits what the agent left, and fixes the head.
+    /// Commits what the agent left, and fixes the head; the checks of finished work begin.
     pub(super) async fn settle(&mut self) -> anyhow::Result<()> {
         let run = self.run()?;
-        if !matches!(run.phase, Phase::Checking { .. }) {
+        let Phase::Checking {
+            outcome,
+            round: None,
+        } = &run.phase
+        else {
             return Ok(());
-        }
+        };
         let context = self.context();
         let place = self.place_of(&run)?;
         let identity = identity(context);
@@ -328,7 +333,7 @@ impl Driver {
             empty_commit,
         };
         let settled = worktree::settle(&context.repository, &place, &how).await;
-        let event = match settled {
+        let events = match settled {
             Ok(settled) => {
                 if let Some(aside) = &settled.aside {
                     tracing::warn!(run = %run.id, %aside, "the agent left work beside its branch; it is kept under refs/agent_runner/preserved/leftover/");
@@ -340,12 +345,20 @@ impl Driver {
                     commit: settled.commit,
                     tree: settled.tree,
                 };
-                Event::Settled {
+                let round = match outcome {
+                    Outcome::Finished => {
+                        wanted::round(context, &run, &head, RoundWhy::AgentEnded).await?
+                    }
+                    Outcome::Failed(_) => None,
+                };
+                let settled = Event::Settled {
                     carries: carries(context, &run, &head).await?,
                     head,
                     leftovers: settled.leftovers,
-                    checks: false,
-                }
+                    checks: round.is_some(),
+                };
+                let checks = round.map(|round| Event::ChecksStarted { round });
+                [Some(settled), checks].into_iter().flatten().collect()
             }
             Err(error) => {
                 let detail = format!(
@@ -355,13 +368,13 @@ impl Driver {
                 if tells_of_full_disk(&detail) {
                     anyhow::bail!("{detail}; it is tried again");
                 }
-                Event::SettleFailed {
+                vec![Event::SettleFailed {
                     failure: Failure::new(FailureCode::SettleFailed, detail),
-                }
+                }]
             }
         };
-        context.journal.record(self.id, vec![event]).await?;
-        Ok(())
+        context.journal.record(self.id, events).await?;
+        self.carry_out_round(false).await
     }
 }
 

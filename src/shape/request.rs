@@ -209,6 +209,17 @@ pub struct MergeRequest {
     pub dry_run: bool,
 }
 
+/// Which checks to run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CheckRequest {
+    /// The items, by key or id; all that have a check and apply to the work, if absent.
+    #[schema(min_items = 1, max_items = 100)]
+    pub items: Option<Vec<String>>,
+    /// Whether passes that are known already are not good enough.
+    pub afresh: bool,
+}
+
 /// How to mend what the doctor finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]

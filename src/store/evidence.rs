@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
+use crate::dod::check::CheckRecord;
 use crate::dod::{Evidence, Item, Payload, item_status};
-use crate::run::Recorded;
+use crate::run::{EvidenceId, Recorded};
 use crate::run::event::Event;
 use crate::run::state::Run;
 
@@ -82,6 +83,56 @@ pub fn payloads(connection: &Connection) -> Result<BTreeSet<String>, StoreError>
         .query_map([], |row| row.get(0))
         .and_then(Iterator::collect)
         .attempted("list the payloads")
+}
+
+/// A check that passed.
+#[derive(Debug, Clone)]
+pub struct Passed {
+    /// The evidence that says so.
+    pub id: EvidenceId,
+    /// SHA-256 of its log.
+    pub sha256: String,
+    /// Bytes of its log.
+    pub size: u64,
+    /// What it came to.
+    pub record: CheckRecord,
+}
+
+/// The newest pass of a check with this key, of whatever run.
+///
+/// # Errors
+/// The row cannot be read.
+pub fn passed(connection: &Connection, key: &str) -> Result<Option<Passed>, StoreError> {
+    let row = connection
+        .query_row(
+            "SELECT id, sha256, size, check_json FROM dod_evidence WHERE check_key = ? AND author = 'check' \
+             AND validated_by = 'check' ORDER BY id DESC LIMIT 1",
+            params![key],
+            |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get::<_, String>(3)?,
+                ))
+            },
+        )
+        .optional()
+        .attempted("look for a check that passed")?;
+    let Some((id, sha256, size, record)) = row else {
+        return Ok(None);
+    };
+    let unreadable = |detail: String| StoreError::Unreadable {
+        what: "check",
+        id: id.clone(),
+        detail,
+    };
+    Ok(Some(Passed {
+        id: id.parse().map_err(|e: uuid::Error| unreadable(e.to_string()))?,
+        sha256,
+        size,
+        record: serde_json::from_str(&record).map_err(|e| unreadable(e.to_string()))?,
+    }))
 }
 
 fn item(

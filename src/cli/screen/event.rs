@@ -20,7 +20,11 @@ pub struct EventLines {
 impl EventLines {
     /// The lines for one event; none for what a person need not see, or has just seen.
     pub fn of(&mut self, name: &str, payload: &Value) -> Vec<String> {
-        let line = |field: &str| escape_line(&shown(payload, field)).into_owned();
+        let told = match payload["evidence"].is_object() {
+            true => &payload["evidence"],
+            false => payload,
+        };
+        let line = |field: &str| escape_line(&shown(told, field)).into_owned();
         match name {
             "connected" => {
                 self.agent = words(&payload["run"], "agent");

@@ -9,6 +9,8 @@
 //! on the base             passed_on_base · not_red
 //! ```
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{CheckSpec, Counts};
@@ -57,6 +59,13 @@ pub enum FailedCode {
     PassedOnBase,
     /// `red_green`: it failed on the base, but not by its own verdict.
     NotRed,
+}
+
+impl fmt::Display for FailedCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The name that it has in JSON.
+        self.serialize(f)
+    }
 }
 
 /// How a check's process ended.

@@ -1,5 +1,6 @@
 //! The table of routes; each handler says in its `utoipa::path` what it is in the OpenAPI document.
 
+mod checks;
 mod evidence;
 mod gc;
 mod health;
@@ -41,6 +42,7 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(evidence::validate))
         .routes(routes!(evidence::reject))
         .routes(routes!(payload::payload))
+        .routes(routes!(checks::check, checks::show, checks::stop))
         .routes(routes!(life::merge))
         .routes(routes!(life::abort))
         .routes(routes!(life::restore))

@@ -1,12 +1,16 @@
 //! What the service shows. What is not known is `null`, never missing.
 
 mod answer;
+mod checks;
 mod gc;
 mod health;
 mod proof;
 mod run;
 
 pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView};
+pub use checks::{
+    CheckView, CheckedItemView, ChecksView, FeedbackView, OnBaseView, RoundAccepted, RoundView,
+};
 pub use gc::{GcItem, GcView};
 pub use health::{ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView};
 pub use proof::{DetailView, EvidenceView, GateView, ItemView};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::checks::{CheckView, FeedbackView};
 use super::run::{AttemptView, RunView};
 use crate::clock::rfc3339;
 use crate::dod::{self, Evidence, EvidenceKind, Head, ItemStatus, Payload, Verdict};
@@ -54,6 +55,8 @@ pub struct ItemView {
     pub validator: dod::Validator,
     /// The command that the service would run for it: none in this version.
     pub check: Option<String>,
+    /// How often the agent was told about its failed check; null for an item whose check it is not told about.
+    pub feedback: Option<FeedbackView>,
     pub evidence: Vec<EvidenceView>,
 }
 
@@ -80,6 +83,8 @@ pub struct EvidenceView {
     pub author: dod::Author,
     /// The name of who brought it, if it was told.
     pub attached_by: Option<String>,
+    /// What the check came to, if a check brought it.
+    pub check: Option<CheckView>,
     pub stale: bool,
     /// Whether it was attached to another commit that brought the same patch.
     pub carried: bool,
@@ -120,6 +125,7 @@ impl DetailView {
                     accepts: item.spec.accepts.clone(),
                     validator: item.spec.validator,
                     check: None,
+                    feedback: None,
                     evidence: run
                         .evidence
                         .iter()
@@ -173,6 +179,7 @@ impl EvidenceView {
             size: evidence.size,
             author: evidence.author,
             attached_by: evidence.author_name.clone(),
+            check: evidence.check.as_ref().map(CheckView::of),
             stale: evidence.is_stale(head),
             carried: evidence.is_carried(head),
             onto: evidence.onto.as_ref().map(ToString::to_string),

@@ -1,0 +1,54 @@
+//! Which checks a round has: those of the items that apply to the work.
+
+use uuid::Uuid;
+
+use crate::dod::{Head, Item};
+use crate::git::Error;
+use crate::run::{ItemId, Round, RoundId, RoundWhy, Run};
+use crate::runner::Context;
+
+/// The items of a run that have a check and apply to this work, in their order.
+///
+/// # Errors
+/// git failed.
+pub async fn applicable<'a>(
+    context: &Context,
+    run: &'a Run,
+    head: &Head,
+) -> Result<Vec<&'a Item>, Error> {
+    let checked = || run.items.iter().filter(|item| item.spec.check.is_some());
+    let Some(base) = &run.base_commit else {
+        return Ok(Vec::new());
+    };
+    if checked().all(|item| item.spec.when.is_none()) {
+        return Ok(checked().collect());
+    }
+    let changed = context.repository.changed_paths(base, &head.commit).await?;
+    Ok(checked()
+        .filter(|item| item.spec.applies(&changed))
+        .collect())
+}
+
+/// A round of all checks that apply to this work; nothing if there are none.
+///
+/// # Errors
+/// git failed.
+pub async fn round(
+    context: &Context,
+    run: &Run,
+    head: &Head,
+    why: RoundWhy,
+) -> Result<Option<Round>, Error> {
+    let items: Vec<ItemId> = applicable(context, run, head)
+        .await?
+        .iter()
+        .map(|item| item.id)
+        .collect();
+    Ok((!items.is_empty()).then(|| Round {
+        id: RoundId(Uuid::now_v7()),
+        head: head.clone(),
+        items,
+        why,
+        afresh: false,
+    }))
+}
