@@ -131,9 +131,8 @@ impl App {
     }
 
     fn shown_item(&self, run: &Run, item: &Item, head: Option<&Head>) -> CheckedItemView {
-        let of_item = |e: &&Evidence| {
-            e.item_id == item.id && e.check.is_some() && e.candidate_of.is_none()
-        };
+        let of_item =
+            |e: &&Evidence| e.item_id == item.id && e.check.is_some() && e.candidate_of.is_none();
         let newest = run.evidence.iter().rev().find(of_item);
         CheckedItemView {
             item_id: item.id.to_string(),
@@ -182,7 +181,10 @@ fn named(run: &Run, names: &[String]) -> Result<Vec<ItemId>, Refused> {
             )),
             Some(item) if item.spec.check.is_none() => bad.push(FieldProblem::new(
                 pointer,
-                format!("`{}` has no check that the service could run", item.spec.key),
+                format!(
+                    "`{}` has no check that the service could run",
+                    item.spec.key
+                ),
             )),
             Some(item) => wanted.push(item.id),
         }

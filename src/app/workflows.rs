@@ -203,7 +203,11 @@ fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused
             "the agent `command` needs a program and its arguments",
         ));
     }
-    if workflow.settings.feedback.is_some_and(|n| n > feedback::MOST) {
+    if workflow
+        .settings
+        .feedback
+        .is_some_and(|n| n > feedback::MOST)
+    {
         let detail = format!("must be at most {}; 0 for never", feedback::MOST);
         bad.push(FieldProblem::new("/settings/feedback", detail));
     }

@@ -60,9 +60,14 @@ fn told(args: &CheckArgs, client: &Client, path: &str, round: &Value) -> Result<
         screen::json(&answer.text)?;
     }
     let wanted = round["items"].as_array().map_or(&[][..], Vec::as_slice);
-    let items = answer.value["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let items = answer.value["items"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
     let mut fallen = Vec::new();
-    for item in items.iter().filter(|item| wanted.contains(&item["item_key"])) {
+    for item in items
+        .iter()
+        .filter(|item| wanted.contains(&item["item_key"]))
+    {
         let key = shown(item, "item_key");
         let newest = &item["newest"];
         // What is known of another tree says nothing of this one.

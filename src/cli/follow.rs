@@ -183,9 +183,9 @@ impl Follow {
         }
         match self.shows {
             Shows::Nothing => Ok(()),
-            Shows::Json => screen::json_line(
-                &json!({"id": event.id, "event": event.name, "data": payload}),
-            ),
+            Shows::Json => {
+                screen::json_line(&json!({"id": event.id, "event": event.name, "data": payload}))
+            }
             Shows::Lines => {
                 let mut lines = self.lines.of(&event.name, &payload).into_iter();
                 lines.try_for_each(screen::line)

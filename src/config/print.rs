@@ -77,6 +77,8 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "state_root" => path(&config.state_root),
         "base_branch" => config.base_branch.clone()?.into(),
         "max_running" => number(config.max_running as u64),
+        "max_checks" => number(config.max_checks as u64),
+        "max_feedback" => number(config.max_feedback.into()),
         "limits.timeout_s" => number(limits.timeout_s?),
         "limits.idle_timeout_s" => number(limits.idle_timeout_s?),
         "limits.max_cost_usd" => limits.max_cost_usd?.into(),

@@ -38,7 +38,9 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         }
         Event::ChecksEnded { cut_short, .. } => {
             let mut body = status(run);
-            let failed = run.shown_in_round().filter(|e| e.check.as_ref().is_some_and(|c| !c.passed()));
+            let failed = run
+                .shown_in_round()
+                .filter(|e| e.check.as_ref().is_some_and(|c| !c.passed()));
             let failed: Vec<ItemId> = failed.map(|e| e.item_id).collect();
             body["checks"] = json!({
                 "state": "ended", "round_id": run.newest_round, "failed": keys(run, &failed), "cut_short": cut_short,

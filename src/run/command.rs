@@ -256,12 +256,7 @@ pub fn takes_evidence(run: &Run) -> Result<(), Refusal> {
 }
 
 /// Only a run at rest sees its head move: what happens to any other looks at its head itself.
-fn see_head(
-    run: &Run,
-    head: &Head,
-    carries: Option<&TreeId>,
-    round: Option<&Round>,
-) -> Decision {
+fn see_head(run: &Run, head: &Head, carries: Option<&TreeId>, round: Option<&Round>) -> Decision {
     if let Err(no) = rested(run) {
         return Decision::No(no);
     }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::event::{AgentProcess, AttemptEnd, AttemptKind};
 use super::{
     AgentKind, AgentSettings, AttemptId, Command, CommitId, Decision, EndedBy, Event, EvidenceId,
-    Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Round, RoundId, RoundWhy, Run, RunId,
-    Spec, apply, begin, decide,
+    Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Round, RoundId, RoundWhy, Run,
+    RunId, Spec, apply, begin, decide,
 };
 use crate::dod::{
     Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, Verdict,

@@ -193,6 +193,29 @@ impl Run {
         since.filter(|e| e.check.is_some() && e.candidate_of.is_none())
     }
 
+    /// The round of checks that may have processes and files: of the work, of a candidate, or one that an abort ends.
+    #[must_use]
+    pub fn round_under_way(&self) -> Option<RoundId> {
+        match &self.phase {
+            Phase::Checking { round, .. } => round.as_ref().map(|round| round.id),
+            Phase::MergeQueued { candidate, .. } => {
+                candidate.as_ref().map(|candidate| candidate.id)
+            }
+            Phase::Aborting { .. } => self.newest_round,
+            _ => None,
+        }
+    }
+
+    /// Whether it may have processes: of its agent, or of checks.
+    #[must_use]
+    pub fn may_have_processes(&self) -> bool {
+        let of_agent = matches!(
+            self.phase,
+            Phase::Preparing | Phase::Running | Phase::Aborting { .. }
+        );
+        of_agent || self.round_under_way().is_some()
+    }
+
     /// Whether it holds its card or issue: another run for it needs `allow_parallel`.
     #[must_use]
     pub fn is_live(&self) -> bool {

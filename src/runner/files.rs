@@ -66,13 +66,19 @@ impl Files {
         self.root.join("git-view")
     }
 
+    /// The folders of all rounds of checks.
+    #[must_use]
+    pub fn checks(&self) -> PathBuf {
+        self.root.join("checks")
+    }
+
     /// What belongs to one round of checks. Its name is short: programs make sockets below it, whose paths may have 107
     /// bytes.
     #[must_use]
     pub fn of_round(&self, round: RoundId) -> PathBuf {
         let id = round.0.simple().to_string();
         // The last digits are random, where the first ones are the time.
-        self.root.join("checks").join(&id[id.len() - 12..])
+        self.checks().join(&id[id.len() - 12..])
     }
 
     /// The folders of all runs.

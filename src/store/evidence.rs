@@ -8,9 +8,9 @@ use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
 use crate::dod::check::CheckRecord;
 use crate::dod::{Evidence, Item, Payload, item_status};
-use crate::run::{EvidenceId, Recorded};
 use crate::run::event::Event;
 use crate::run::state::Run;
+use crate::run::{EvidenceId, Recorded};
 
 /// Writes the rows of items and evidence that follow from `run` as it is after `recorded`.
 pub(super) fn project(
@@ -128,7 +128,9 @@ pub fn passed(connection: &Connection, key: &str) -> Result<Option<Passed>, Stor
         detail,
     };
     Ok(Some(Passed {
-        id: id.parse().map_err(|e: uuid::Error| unreadable(e.to_string()))?,
+        id: id
+            .parse()
+            .map_err(|e: uuid::Error| unreadable(e.to_string()))?,
         sha256,
         size,
         record: serde_json::from_str(&record).map_err(|e| unreadable(e.to_string()))?,

@@ -4,9 +4,9 @@
 //! What was brought here from an archive may lack records and output, so only what is there is compared: a run without
 //! a folder says nothing. A record that says more than `unknown` is no violation either: it came too late.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::finding::{Code, Finding};
+use super::finding::{Code, Finding, Remedy};
 use super::{CheckError, failed, names_in};
 use crate::process;
 use crate::run::event::AttemptEnd;
@@ -17,19 +17,29 @@ use crate::store::audit::Audit;
 
 const BY_HAND: &str = "look at the attempt's folder, and judge the work by its evidence alone";
 
-/// The runs that have a folder.
-pub(super) fn seen(files: &Files) -> Result<Vec<RunId>, CheckError> {
-    let names = names_in(&files.runs())?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+/// What lies there, whoever's it is.
+pub(super) struct Seen {
+    /// The runs that have a folder.
+    runs: Vec<RunId>,
+    /// The folders of rounds of checks.
+    rounds: Vec<PathBuf>,
 }
 
-pub(super) fn check(
-    files: &Files,
-    seen: &[RunId],
-    audit: &Audit,
-) -> Result<Vec<Finding>, CheckError> {
-    let mut findings = Vec::new();
-    for run in seen {
+pub(super) fn seen(files: &Files) -> Result<Seen, CheckError> {
+    let runs = names_in(&files.runs())?;
+    let rounds = names_in(&files.checks())?;
+    Ok(Seen {
+        runs: runs.iter().filter_map(|name| name.parse().ok()).collect(),
+        rounds: rounds
+            .iter()
+            .map(|name| files.checks().join(name))
+            .collect(),
+    })
+}
+
+pub(super) fn check(files: &Files, seen: &Seen, audit: &Audit) -> Result<Vec<Finding>, CheckError> {
+    let mut findings = rounds(files, &seen.rounds, audit);
+    for run in &seen.runs {
         let of_run = files.of_run(*run);
         match audit.runs.get(run) {
             Some(told) => {
@@ -47,6 +57,27 @@ pub(super) fn check(
         }
     }
     Ok(findings)
+}
+
+/// The files of rounds of checks that no run has under way. Its logs are evidence by then.
+fn rounds(files: &Files, seen: &[PathBuf], audit: &Audit) -> Vec<Finding> {
+    // An event that cannot be read may tell of one.
+    if seen.is_empty() || !audit.unreadable.is_empty() {
+        return Vec::new();
+    }
+    let runs = audit.runs.values();
+    let under_way: Vec<PathBuf> = runs
+        .filter_map(|told| told.run.round_under_way())
+        .map(|round| files.of_round(round))
+        .collect();
+    let over = seen.iter().filter(|folder| !under_way.contains(folder));
+    over.map(|folder| {
+        let at = folder.display().to_string();
+        let detail = "the files of a round of checks that is over";
+        let finding = Finding::new(Code::ChecksLeft, at, detail);
+        finding.by(Remedy::TakeRound(folder.clone()), "they are removed")
+    })
+    .collect()
 }
 
 fn of_known(files: &RunFiles, run: &Run) -> Result<Vec<Finding>, CheckError> {

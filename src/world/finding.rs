@@ -1,5 +1,7 @@
 //! Something that should not be: what, where, and how to mend it.
 
+use std::path::PathBuf;
+
 use crate::process::{Cgroup, Identity};
 use crate::run::{CommitId, RunId};
 use crate::worktree::Place;
@@ -72,6 +74,8 @@ pub enum Code {
     Panicked,
     /// The cgroup of a run that is not at work.
     CgroupLeft,
+    /// The files of a round of checks that is over.
+    ChecksLeft,
 }
 
 impl Code {
@@ -105,7 +109,8 @@ impl Code {
             | Code::PreservedMissing
             | Code::FilesOrphaned
             | Code::ProcessOrphaned
-            | Code::CgroupLeft => Level::Warning,
+            | Code::CgroupLeft
+            | Code::ChecksLeft => Level::Warning,
             _ => Level::Error,
         }
     }
@@ -146,6 +151,7 @@ impl Code {
             Code::RequestFailed => ("request_failed", "I11", "service"),
             Code::Panicked => ("panicked", "I11", "service"),
             Code::CgroupLeft => ("cgroup_left", "I4", "processes"),
+            Code::ChecksLeft => ("checks_left", "I5", "attempts"),
         }
     }
 }
@@ -167,6 +173,8 @@ pub(super) enum Remedy {
     End(RunId, Identity),
     /// The cgroup of this run is ended and removed.
     EndCgroup(RunId, Cgroup),
+    /// The folder of a round of checks is removed.
+    TakeRound(PathBuf),
     /// The place's work is kept under a ref, then the place is removed.
     SetAside(Place),
 }
@@ -234,6 +242,7 @@ impl Finding {
             | Remedy::Release(_)
             | Remedy::KeepAgain(..)
             | Remedy::EndCgroup(..)
+            | Remedy::TakeRound(_)
             | Remedy::EmptyTrash => true,
         }
     }

@@ -1,10 +1,12 @@
 //! Doing what a finding's remedy says. Each looks again first, so that a finding that is no longer true does no harm.
 
+use std::path::Path;
+
 use super::finding::{Finding, Remedy};
 use crate::git::{NotMoved, RefEdit, RefName};
-use crate::run::{Phase, RunId};
+use crate::run::RunId;
 use crate::runner::Context;
-use crate::store::{StoreError, audit};
+use crate::store::{StoreError, audit, runs};
 use crate::{merge, process, worktree};
 
 /// Why a finding is not mended.
@@ -95,6 +97,12 @@ pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended>
             let ended = ended.unwrap_or_else(|e| Err(e.into()));
             ended.map_err(|source| NotMended::Io { what, source })
         }
+        Remedy::TakeRound(folder) => {
+            if is_under_way(context, folder)? {
+                return Err(NotMended::Changed);
+            }
+            Ok(worktree::take_away_clean(folder).await?)
+        }
         Remedy::SetAside(place) => {
             let what = "look who works there";
             let path = place.path();
@@ -116,10 +124,21 @@ pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended>
 
 fn is_at_work(context: &Context, run: RunId) -> Result<bool, StoreError> {
     let run = context.journal.run(run)?;
-    Ok(run.is_some_and(|run| {
-        matches!(
-            run.phase,
-            Phase::Preparing | Phase::Running | Phase::Aborting { .. }
-        )
-    }))
+    Ok(run.is_some_and(|run| run.may_have_processes()))
+}
+
+/// Whether this is the folder of a round of checks that is under way.
+fn is_under_way(context: &Context, folder: &Path) -> Result<bool, StoreError> {
+    let phases = ["checking", "merge_queued", "aborting"];
+    let store = context.journal.store();
+    for run in store.read(|db| runs::ids_by_phase(db, &phases))? {
+        let round = context
+            .journal
+            .run(run)?
+            .and_then(|run| run.round_under_way());
+        if round.is_some_and(|round| context.files.of_round(round) == folder) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -24,7 +24,7 @@ pub(super) fn check(
         let at = format!("pid {}", identity.pid);
         let end = Remedy::End(*run, identity.clone());
         match runs.get(run) {
-            Some(told) if may_have_processes(&told.run) => {}
+            Some(told) if told.run.may_have_processes() => {}
             Some(told) => {
                 let status = told.run.status().as_str();
                 let detail = format!("a process of run {run} is left, and the run is {status}");
@@ -53,7 +53,7 @@ pub(super) fn check(
 pub(super) fn check_cgroups(seen: &[LeftCgroup], audit: &Audit) -> Vec<Finding> {
     let left = seen.iter().filter_map(|left| {
         let told = audit.runs.get(&left.run)?;
-        (!may_have_processes(&told.run)).then_some((left, told))
+        (!told.run.may_have_processes()).then_some((left, told))
     });
     let finding = |(left, told): (&LeftCgroup, &Told)| {
         let (run, status) = (left.run, told.run.status().as_str());
@@ -69,13 +69,6 @@ pub(super) fn check_cgroups(seen: &[LeftCgroup], audit: &Audit) -> Vec<Finding> 
         )
     };
     left.map(finding).collect()
-}
-
-fn may_have_processes(run: &Run) -> bool {
-    matches!(
-        run.phase,
-        Phase::Preparing | Phase::Running | Phase::Aborting { .. }
-    )
 }
 
 /// The agent of a run that is running, if it is not there. Its driver takes a moment to record its end; the two looks

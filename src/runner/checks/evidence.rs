@@ -104,7 +104,10 @@ mod tests {
         let path = folder.path().join("log");
         let read = |most| {
             let mut text = String::new();
-            within(&path, most).unwrap().read_to_string(&mut text).unwrap();
+            within(&path, most)
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
             text
         };
         assert_eq!(read(4), "");

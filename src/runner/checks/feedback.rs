@@ -66,8 +66,12 @@ fn text(content: &ContentStore, round: &Round, fallen: &[Fallen<'_>]) -> String 
         round.head.commit
     );
     for (n, Fallen { item, evidence }) in fallen.iter().enumerate() {
-        let Some(check) = &evidence.check else { continue };
-        let Some(failed) = &check.failed else { continue };
+        let Some(check) = &evidence.check else {
+            continue;
+        };
+        let Some(failed) = &check.failed else {
+            continue;
+        };
         let spec = &item.spec;
         let _ = writeln!(text, "\n## {}: {}\n", spec.key, spec.title);
         let _ = writeln!(text, "{}: {}", failed.code, failed.detail);
@@ -78,7 +82,11 @@ fn text(content: &ContentStore, round: &Round, fallen: &[Fallen<'_>]) -> String 
         match tail(content, &evidence.sha256) {
             Ok(log) if log.trim().is_empty() => text.push_str("It printed nothing.\n"),
             Ok(log) => {
-                let _ = writeln!(text, "The end of what it printed:\n\n````\n{}\n````", log.trim_end());
+                let _ = writeln!(
+                    text,
+                    "The end of what it printed:\n\n````\n{}\n````",
+                    log.trim_end()
+                );
             }
             Err(error) => {
                 let _ = writeln!(text, "What it printed cannot be read: {error}");

@@ -14,7 +14,10 @@ const STOPPED: &str = "somebody has stopped it";
 impl Driver {
     /// Carries out the round that the journal has under way, unless that is being done. What a crash has left of it is
     /// ended first: its list is run again from the beginning, because a check may need what another one has left.
-    pub(in crate::runner) async fn carry_out_round(&mut self, after_crash: bool) -> anyhow::Result<()> {
+    pub(in crate::runner) async fn carry_out_round(
+        &mut self,
+        after_crash: bool,
+    ) -> anyhow::Result<()> {
         let run = self.run()?;
         let Phase::Checking {
             round: Some(round), ..

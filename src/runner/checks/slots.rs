@@ -19,7 +19,9 @@ pub struct CheckSlots {
 
 /// Leave for one list to run; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(#[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit);
+pub(super) struct Turn(
+    #[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit,
+);
 
 /// A round that waits, until it has its turn or is given up.
 struct Waiting<'a> {

@@ -1,6 +1,7 @@
 //! Runs from request to end, over the real binary, real git and the scripted agent.
 
 mod abort;
+mod checks;
 mod contained;
 mod diff;
 mod endings;
