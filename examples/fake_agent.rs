@@ -17,6 +17,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio, exit};
@@ -37,6 +38,8 @@ fn main() -> Result {
         ["--version", ..] => println!("fake_agent 1.0 (Claude Code)"),
         ["--leave-behind", how, seconds, pid_file] => leave_behind(how, seconds, pid_file)?,
         ["--hop", pid_file] => hop(pid_file)?,
+        ["--serve", port, status] => serve(port.parse()?, status)?,
+        ["--get", port] => print!("{}", get(port.parse()?)?),
         _ => {
             let mut prompt = String::new();
             io::stdin().read_to_string(&mut prompt)?;
@@ -44,6 +47,27 @@ fn main() -> Result {
         }
     }
     Ok(())
+}
+
+/// Answers every request on this port of loopback with this status, for ever.
+fn serve(port: u16, status: &str) -> Result {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    println!("serving {port}");
+    for stream in listener.incoming() {
+        let mut stream = stream?;
+        let _request = stream.read(&mut [0; 4096])?;
+        write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")?;
+    }
+    Ok(())
+}
+
+/// What this port of loopback answers.
+fn get(port: u16) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// The lines of the first script block of a prompt.

@@ -1,5 +1,6 @@
 //! The one test binary. Every test uses real git, a real SQLite and real processes; the model's API alone is faked.
 
+mod checks;
 mod claude;
 mod cli;
 mod crash;

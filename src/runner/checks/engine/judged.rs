@@ -22,6 +22,8 @@ pub(super) async fn judged(
     checkout: &Path,
 ) -> Judged {
     let (of_spec, checkout) = (spec.clone(), checkout.to_owned());
+    // What was ended in the middle has not told its tests.
+    let log = log.filter(|_| matches!(end, End::Exited { .. }));
     let looked = tokio::task::spawn_blocking(move || {
         (
             log.and_then(|log| log::counted(&log)),

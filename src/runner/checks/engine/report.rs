@@ -78,7 +78,8 @@ pub(super) fn read(checkout: &Path, spec: &CheckSpec) -> Report {
 
 fn text(root: &OwnedFd, path: &Path, room: &mut u64) -> io::Result<String> {
     // Without O_NONBLOCK a FIFO would wait for a writer.
-    let file = File::from(open(root, path, OFlags::RDONLY | OFlags::NONBLOCK)?);
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(open(root, path, flags)?);
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
@@ -109,8 +110,13 @@ fn open(root: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         | ResolveFlags::NO_SYMLINKS
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV;
-    let flags = flags | OFlags::NOCTTY | OFlags::CLOEXEC;
-    Ok(openat2(root, path, flags, Mode::empty(), resolve)?)
+    Ok(openat2(
+        root,
+        path,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )?)
 }
 
 /// The paths that the pattern stands for, in their order. `*` stands for any characters of one name.
