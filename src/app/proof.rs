@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::App;
 use super::refused::{FieldProblem, Refused};
 use crate::clock;
-use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, item};
+use crate::dod::{Author, Evidence, Head, Item, ItemSpec, Payload, item};
 use crate::journal::Answer;
 use crate::run::command::takes_evidence;
 use crate::run::{Command, EvidenceId, ItemId, Refusal, Run};
@@ -270,18 +270,16 @@ fn wanted_item(run: &Run, new: &NewEvidence) -> Result<(ItemId, Option<Item>), R
         }
         (None, Some(key)) => match run.item_by_key(key) {
             Some(item) => Ok((item.id, None)),
+            None if key == item::DEFINITION_CHANGED => bad(
+                "/item_key",
+                "an item of this name is made by the service itself, when the work changes its Definition of Done",
+            ),
             None if item::is_key(key) => {
                 let item = Item {
                     id: ItemId(Uuid::now_v7()),
                     spec: ItemSpec {
-                        key: key.clone(),
-                        title: key.clone(),
                         required: false,
-                        accepts: EvidenceKind::ALL.to_vec(),
-                        validator: Validator::Operator,
-                        check: None,
-                        when: None,
-                        revalidate: None,
+                        ..ItemSpec::of(key, key)
                     },
                 };
                 Ok((item.id, Some(item)))

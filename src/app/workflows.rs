@@ -7,7 +7,7 @@ use super::fields::pointed;
 use super::prompt::check_template;
 use super::refused::{FieldProblem, Refused};
 use crate::agent::{self, claude, forbidden_env};
-use crate::dod::{EvidenceKind, ItemSpec, Validator, item};
+use crate::dod::{ItemSpec, item};
 use crate::run::{AgentKind, Limits, feedback};
 use crate::shape::request::NewWorkflow;
 use crate::shape::view::WorkflowView;
@@ -51,33 +51,19 @@ written below{% endif %}{% if kanban_app %} of the app {{ kanban_app }}{% endif 
 /// The built-in workflow of this name.
 #[must_use]
 pub fn built_in(name: &str) -> Option<NewWorkflow> {
-    let item = |key: &str, title: &str| ItemSpec {
-        key: key.to_owned(),
-        title: title.to_owned(),
-        required: true,
-        accepts: EvidenceKind::ALL.to_vec(),
-        validator: Validator::Operator,
-        check: None,
-        when: None,
-        revalidate: None,
-    };
+    // What the repository and the app's page ask for comes to it.
+    let review = ItemSpec::of("review", "Somebody has read the change and found it good");
     match name {
         "auto" => Some(NewWorkflow {
             description: "Carry out an issue or a card".to_owned(),
             prompt_template: format!("{AUTO}{HOUSE_RULES}"),
-            dod: vec![
-                item("checks", "The repository's own checks pass on the branch"),
-                item("review", "Somebody has read the change and found it good"),
-            ],
+            dod: vec![review],
             ..NewWorkflow::default()
         }),
         "prompt" => Some(NewWorkflow {
             description: "Do what the prompt says".to_owned(),
             prompt_template: format!("{{{{ prompt }}}}\n\n{HOUSE_RULES}"),
-            dod: vec![item(
-                "review",
-                "Somebody has read the change and found it good",
-            )],
+            dod: vec![review],
             ..NewWorkflow::default()
         }),
         _ => None,

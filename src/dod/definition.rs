@@ -7,7 +7,9 @@ use super::content::sha256_hex;
 use crate::run::CommitId;
 
 /// Where items were written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
     /// The workflow's `dod_schema_json`.
@@ -21,7 +23,7 @@ pub enum SourceKind {
 }
 
 /// One place where items were written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// What it is.
     pub kind: SourceKind,
@@ -29,6 +31,23 @@ pub struct Source {
     pub name: Option<String>,
     /// The keys of the items that it wrote.
     pub keys: Vec<String>,
+    /// The items themselves, where they cannot be read again at another commit: those of the workflow and the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<ItemSpec>,
+}
+
+impl Source {
+    /// This place, with what it wrote.
+    #[must_use]
+    pub fn of(kind: SourceKind, name: Option<String>, items: &[ItemSpec]) -> Source {
+        let again = matches!(kind, SourceKind::Repository | SourceKind::AppPage);
+        Source {
+            kind,
+            name,
+            keys: items.iter().map(|item| item.key.clone()).collect(),
+            items: if again { Vec::new() } else { items.to_vec() },
+        }
+    }
 }
 
 /// What a run's Definition of Done was made of, before anything was added to it.
@@ -40,6 +59,9 @@ pub struct Definition {
     pub commit: Option<CommitId>,
     /// Where the items were written, in the order in which later ones take the place of earlier ones.
     pub sources: Vec<Source>,
+    /// Whether it was read again because the base had moved: the run's prompt tells of the one before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_again: bool,
 }
 
 /// The digest of these items, in hexadecimal.

@@ -12,6 +12,12 @@ const MAX_KEY: usize = 64;
 const MAX_TITLE: usize = 200;
 /// The most items that one run can have.
 pub const MAX_ITEMS: usize = 100;
+/// The most patterns of one item, and the longest one, in bytes.
+const MAX_PATTERNS: usize = 100;
+const MAX_PATTERN: usize = 1024;
+/// The key of the item that the service itself adds when the work changes what decides whether it is done: nobody else
+/// can write an item of this name.
+pub const DEFINITION_CHANGED: &str = "definition-changed";
 
 /// What evidence can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -89,6 +95,11 @@ pub struct ItemSpec {
     /// When it applies; always, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
+    /// Patterns of paths that its proof depends on, as `scripts/**`: work that changes one of them needs a person who
+    /// has looked at that. The script that the check's command runs is always one of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, max_items = 100)]
+    pub protects: Vec<String>,
     /// When its evidence is to be brought again though the work has not changed; never, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revalidate: Option<Revalidate>,
@@ -126,6 +137,8 @@ struct Written {
     check: Option<CheckSpec>,
     when: Option<When>,
     revalidate: Option<Revalidate>,
+    #[serde(default)]
+    protects: Vec<String>,
 }
 
 impl From<Written> for ItemSpec {
@@ -143,23 +156,56 @@ impl From<Written> for ItemSpec {
             check: written.check,
             when: written.when,
             revalidate: written.revalidate,
+            protects: written.protects,
         }
     }
 }
 
 impl ItemSpec {
+    /// A required item of this key, with evidence of any kind that an operator accepts.
+    #[must_use]
+    pub fn of(key: impl Into<String>, title: impl Into<String>) -> ItemSpec {
+        ItemSpec {
+            key: key.into(),
+            title: title.into(),
+            required: true,
+            accepts: every_kind(),
+            validator: Validator::Operator,
+            check: None,
+            when: None,
+            protects: Vec::new(),
+            revalidate: None,
+        }
+    }
+
     /// Whether it applies to work that changes these paths.
     #[must_use]
     pub fn applies(&self, changed: &[String]) -> bool {
         let Some(when) = &self.when else {
             return true;
         };
-        // A pattern that is none was refused when the item was taken; here it counts as fitting.
-        let fits = |pattern: &String| {
-            pattern_of(pattern).map_or(true, |glob| changed.iter().any(|path| glob.is_match(path)))
-        };
-        when.changed.iter().any(fits)
+        when.changed
+            .iter()
+            .any(|pattern| changed.iter().any(|path| fits(pattern, path)))
     }
+}
+
+/// Whether the path fits the pattern. A pattern that is none was refused when its item was taken; here it fits all.
+#[must_use]
+pub fn fits(pattern: &str, path: &str) -> bool {
+    pattern_of(pattern).map_or(true, |glob| glob.is_match(path))
+}
+
+/// The pattern that this path alone fits.
+#[must_use]
+pub fn pattern_for(path: &str) -> String {
+    path.chars().fold(String::new(), |mut escaped, c| {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+        escaped
+    })
 }
 
 /// `*` stays within a folder, `**` goes through them.
@@ -226,10 +272,33 @@ pub fn merged(earlier: Vec<ItemSpec>, later: Vec<ItemSpec>) -> Vec<ItemSpec> {
     all
 }
 
+/// What is wrong with patterns of paths, each with its number, or of all of them.
+fn bad_patterns(patterns: &[String]) -> Vec<(Option<usize>, String)> {
+    let mut bad = Vec::new();
+    if patterns.len() > MAX_PATTERNS {
+        bad.push((None, format!("over {MAX_PATTERNS} patterns")));
+    }
+    for (number, pattern) in patterns.iter().enumerate() {
+        let why = match pattern_of(pattern) {
+            Err(error) => error.to_string(),
+            Ok(_) if pattern.len() > MAX_PATTERN => format!("over {MAX_PATTERN} bytes"),
+            Ok(_)
+                if pattern.is_empty() || pattern.starts_with('/') || pattern.starts_with("./") =>
+            {
+                "write it from the root of the repository, as `migrations/**`".to_owned()
+            }
+            Ok(_) => continue,
+        };
+        bad.push((Some(number), why));
+    }
+    bad
+}
+
 /// The items with their titles filled in, or every reason why they cannot be taken.
 ///
 /// # Errors
-/// A key that is no key or stands twice, a title over 200 characters, nothing accepted, over 100 items.
+/// A key that is no key or stands twice, a title over 200 characters, nothing accepted, a check that cannot be run, a
+/// pattern that is none, over 100 items.
 pub fn checked(items: Vec<ItemSpec>) -> Result<Vec<ItemSpec>, Vec<BadItem>> {
     let mut bad = Vec::new();
     let mut refuse = |index: usize, field: &str, detail: String| {
@@ -245,6 +314,11 @@ pub fn checked(items: Vec<ItemSpec>) -> Result<Vec<ItemSpec>, Vec<BadItem>> {
                 "key",
                 "a key is 1 to 64 letters, digits, `-`, `_` or `.`".to_owned(),
             );
+        }
+        if item.key == DEFINITION_CHANGED {
+            let detail =
+                format!("`{DEFINITION_CHANGED}` is the service's own item; name it otherwise");
+            refuse(index, "key", detail);
         }
         if items[..index].iter().any(|other| other.key == item.key) {
             refuse(index, "key", format!("`{}` stands here twice", item.key));
@@ -274,10 +348,17 @@ pub fn checked(items: Vec<ItemSpec>) -> Result<Vec<ItemSpec>, Vec<BadItem>> {
             let detail = "name a pattern of paths, or leave `when` out";
             refuse(index, "when/changed", detail.to_owned());
         }
-        let patterns = item.when.iter().flat_map(|when| &when.changed).enumerate();
-        for (number, pattern) in patterns {
-            if let Err(error) = pattern_of(pattern) {
-                refuse(index, &format!("when/changed/{number}"), error.to_string());
+        let when = item
+            .when
+            .as_ref()
+            .map_or(&[][..], |when| when.changed.as_slice());
+        for (field, patterns) in [
+            ("when/changed", when),
+            ("protects", item.protects.as_slice()),
+        ] {
+            for (number, why) in bad_patterns(patterns) {
+                let place = number.map_or(field.to_owned(), |n| format!("{field}/{n}"));
+                refuse(index, &place, why);
             }
         }
     }
@@ -308,16 +389,7 @@ mod tests {
     use super::*;
 
     fn item(key: &str) -> ItemSpec {
-        ItemSpec {
-            key: key.to_owned(),
-            title: String::new(),
-            required: true,
-            accepts: every_kind(),
-            validator: Validator::Operator,
-            check: None,
-            when: None,
-            revalidate: None,
-        }
+        ItemSpec::of(key, "")
     }
 
     #[test]
@@ -372,6 +444,73 @@ mod tests {
         assert!(!applies(&["src/*.rs"], &["src/a/b.rs", "other"]));
         assert!(!applies(&["migrations/**"], &[]));
         assert!(item("always").applies(&[]));
+    }
+
+    #[test]
+    fn the_pattern_for_a_path_fits_that_path_alone() {
+        for path in ["a/b.sh", "a[1]/{b}?.sh", r"a\b*.sh", "a/ü b"] {
+            assert!(fits(&pattern_for(path), path), "{path}");
+            assert!(!fits(&pattern_for(path), &format!("{path}x")), "{path}");
+        }
+        assert!(!fits(&pattern_for("a*b"), "axb"));
+    }
+
+    #[test]
+    fn patterns_are_written_from_the_root_and_can_be_read() {
+        let bad = checked(vec![ItemSpec {
+            protects: vec!["fine/**".to_owned(), "/etc".to_owned(), "./x".to_owned()],
+            when: Some(When {
+                changed: vec!["[".to_owned()],
+            }),
+            ..item("a")
+        }]);
+        let places: Vec<_> = bad.unwrap_err().into_iter().map(|b| b.pointer).collect();
+        assert_eq!(
+            places,
+            ["/0/when/changed/0", "/0/protects/1", "/0/protects/2"]
+        );
+    }
+
+    #[test]
+    fn nobody_else_writes_the_item_of_a_changed_definition() {
+        let bad = checked(vec![item(DEFINITION_CHANGED)]).unwrap_err();
+        assert_eq!(bad[0].pointer, "/0/key");
+    }
+
+    proptest::proptest! {
+        /// Merging is like writing into a list by key: the last word counts, the first place stays, and nothing is lost,
+        /// doubled or made up.
+        #[test]
+        fn the_last_word_for_a_key_counts_at_the_first_place_of_the_key(
+            parts in proptest::collection::vec(
+                proptest::collection::btree_map("[a-f]", proptest::bool::ANY, 0..6),
+                0..5,
+            )
+        ) {
+            let part = |keys: &std::collections::BTreeMap<String, bool>| {
+                let item = |(key, required): (&String, &bool)| ItemSpec {
+                    required: *required,
+                    ..ItemSpec::of(key, key)
+                };
+                keys.iter().map(item).collect::<Vec<_>>()
+            };
+            let all = parts.iter().map(part).fold(Vec::new(), merged);
+            let mut order: Vec<&String> = Vec::new();
+            for key in parts.iter().flat_map(|part| part.keys()) {
+                if !order.contains(&key) {
+                    order.push(key);
+                }
+            }
+            let keys: Vec<&String> = all.iter().map(|item| &item.key).collect();
+            proptest::prop_assert_eq!(keys, order);
+            for item in &all {
+                let last = parts.iter().rev().find_map(|part| part.get(&item.key));
+                proptest::prop_assert_eq!(Some(&item.required), last);
+            }
+            // In two steps or in one: the same.
+            let again = merged(all.clone(), all.clone());
+            proptest::prop_assert_eq!(again, all);
+        }
     }
 
     #[test]

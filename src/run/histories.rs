@@ -12,9 +12,7 @@ use super::{
     Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Round, RoundId, RoundWhy, Run,
     RunId, Spec, apply, begin, decide,
 };
-use crate::dod::{
-    Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, Verdict,
-};
+use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Verdict};
 use crate::gate::{self, Facts};
 
 /// What is tried next.
@@ -106,10 +104,7 @@ fn new_run() -> Run {
             title: key.to_owned(),
             required,
             accepts: vec![EvidenceKind::Text],
-            validator: Validator::Operator,
-            check: None,
-            when: None,
-            revalidate: None,
+            ..ItemSpec::of("", "")
         },
     };
     let created = Event::Created {

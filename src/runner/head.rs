@@ -1,6 +1,7 @@
 //! Seeing that a run's branch is somewhere else than it was: whoever looks at a run at rest notices it, and its checks
 //! begin again.
 
+use super::carried::carries;
 use super::checks::wanted;
 use super::driver::{Ask, Driver};
 use super::gate::current_head;
@@ -34,7 +35,7 @@ pub(super) async fn notice(context: &Context, run: &Run, now: &Head) -> anyhow::
     let begins = round.is_some();
     let command = Command::SeeHead {
         head: now.clone(),
-        carries: None,
+        carries: carries(context, run, now).await?,
         round,
     };
     match context.journal.ask(run.id, command).await? {

@@ -5,6 +5,7 @@
 
 pub mod front_matter;
 pub mod repository;
+pub mod scripts;
 
 use std::fmt;
 

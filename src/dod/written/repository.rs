@@ -8,7 +8,10 @@
 //! check = { cmd = "just migrate-both-ways", timeout_s = 300 }
 //! ```
 
+use std::ops::Range;
+
 use serde::Deserialize;
+use toml::de::DeTable;
 
 use super::BadText;
 use crate::dod::ItemSpec;
@@ -27,22 +30,41 @@ struct Page {
 /// The items of one file, in its order.
 ///
 /// # Errors
-/// It is no TOML, has a field that there is none of, or an item that cannot be taken.
-pub fn items(path: &str, text: &str) -> Result<Vec<ItemSpec>, BadText> {
-    let page: Page = toml::from_str(text).map_err(|error| BadText {
+/// It is no TOML, has a field that there is none of, or items that cannot be taken: each with its place.
+pub fn items(path: &str, text: &str) -> Result<Vec<ItemSpec>, Vec<BadText>> {
+    let bad = |span: Option<Range<usize>>, detail: String| BadText {
         path: path.to_owned(),
-        place: error.span().map(|span| place(text, span.start)),
-        detail: error.message().to_owned(),
-    })?;
-    item::checked(page.item).map_err(|bad| BadText {
-        path: path.to_owned(),
-        place: None,
-        detail: bad
-            .iter()
-            .map(|bad| format!("item{bad}"))
-            .collect::<Vec<_>>()
-            .join("; "),
+        place: span.map(|span| place(text, span.start)),
+        detail,
+    };
+    let page: Page = toml::from_str(text)
+        .map_err(|error| vec![bad(error.span(), error.message().to_owned())])?;
+    item::checked(page.item).map_err(|wrong| {
+        let wrong = wrong.into_iter();
+        wrong
+            .map(|wrong| {
+                let detail = format!("item{}: {}", wrong.pointer, wrong.detail);
+                bad(span_of(text, &wrong.pointer), detail)
+            })
+            .collect()
     })
+}
+
+/// Where the value stands that this pointer leads to, or the nearest one above it that is written.
+fn span_of(text: &str, pointer: &str) -> Option<Range<usize>> {
+    let document = DeTable::parse(text).ok()?;
+    let mut at = document.get_ref().get("item")?;
+    for step in pointer.split('/').skip(1) {
+        let deeper = match step.parse::<usize>() {
+            Ok(number) => at.get_ref().get(number),
+            Err(_) => at.get_ref().get(step),
+        };
+        match deeper {
+            Some(deeper) => at = deeper,
+            None => break,
+        }
+    }
+    Some(at.span())
 }
 
 /// Line and column of a byte, from 1.
@@ -102,15 +124,31 @@ mod tests {
                 Some((3, 1)),
                 "requierd",
             ),
-            ("[[item]]\nkey = \"a b\"\n", None, "item/0/key"),
+            ("[[item]]\nkey = \"a b\"\n", Some((2, 7)), "item/0/key"),
             (
                 "[[item]]\nkey = \"a\"\n[[item]]\nkey = \"a\"\n",
-                None,
+                Some((4, 7)),
                 "item/1/key",
             ),
+            (
+                "[[item]]\nkey = \"a\"\n[item.check]\ncmd = \"x\"\ntimeout_s = 0\n",
+                Some((5, 13)),
+                "item/0/check/timeout_s",
+            ),
+            (
+                "[[item]]\nkey = \"a\"\nwhen.changed = [\"a/**\", \"[\"]\n",
+                Some((3, 25)),
+                "item/0/when/changed/1",
+            ),
+            (
+                "[[item]]\nkey = \"a\"\n\n[[item]]\nkey = \"b\"\nvalidator = \"check\"\n",
+                Some((6, 13)),
+                "write a `check`",
+            ),
         ] {
-            let bad = items("a.toml", text).unwrap_err();
-            assert_eq!(bad.place, place, "{bad}");
+            let all = items("a.toml", text).unwrap_err();
+            let bad = &all[0];
+            assert_eq!((bad.place, all.len()), (place, 1), "{all:?}");
             assert!(bad.to_string().contains(detail), "{bad}");
         }
     }

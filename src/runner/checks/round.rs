@@ -5,6 +5,7 @@ use super::{List, Told, UnderWay, engine, feedback, wanted};
 use crate::dod::{Evidence, Item};
 use crate::git::RefName;
 use crate::run::{Event, Phase, Round, RoundWhy, Run};
+use crate::runner::carried::carries;
 use crate::runner::current_head;
 use crate::runner::driver::Driver;
 
@@ -125,8 +126,8 @@ impl Driver {
         if let Some(head) = now.filter(|now| run.head.as_ref() != Some(now)) {
             let next = wanted::round(context, run, &head, RoundWhy::HeadMoved).await?;
             let moved = Event::HeadMoved {
+                carries: carries(context, run, &head).await?,
                 head,
-                carries: None,
             };
             let next = next.map(|round| Event::ChecksStarted { round });
             return Ok([Some(moved), next].into_iter().flatten().collect());

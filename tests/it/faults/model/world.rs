@@ -3,9 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use agent_runner_api::dod::{
-    Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, Verdict,
-};
+use agent_runner_api::dod::{Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Verdict};
 use agent_runner_api::gate::{self, Facts};
 use agent_runner_api::run::event::AttemptKind;
 use agent_runner_api::run::{
@@ -108,14 +106,8 @@ impl State {
         let review = Item {
             id: ItemId(Uuid::from_u128(1)),
             spec: ItemSpec {
-                key: "review".to_owned(),
-                title: "review".to_owned(),
-                required: true,
                 accepts: vec![EvidenceKind::Text],
-                validator: Validator::Operator,
-                check: None,
-                when: None,
-                revalidate: None,
+                ..ItemSpec::of("review", "review")
             },
         };
         let created = Event::Created {
