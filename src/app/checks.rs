@@ -25,9 +25,10 @@ impl App {
         }
         let run = self.load(self.run_id(run)?)?;
         self.has_room()?;
-        let Some(head) = current_head(self.context(), &run).await? else {
+        let Some(head) = self.runner().notice_head_alone(&run).await? else {
             return Err(Refused::State(Refusal::NoHead));
         };
+        let run = self.load(run.id)?;
         let items = match &request.items {
             None => {
                 let all = wanted::applicable(self.context(), &run, &head).await?;

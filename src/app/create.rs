@@ -7,13 +7,14 @@ use super::fields::{PROMPT_MAX, bad_fields, lacking};
 use super::prompt;
 use super::refused::{FieldProblem, Refused};
 use super::workflows::built_in;
-use crate::dod::{Item, ItemSpec, item};
+use crate::dod::{ItemSpec, item};
 use crate::git::{BranchName, RefName};
 use crate::journal::{Answer, Creation, IdempotencyKey, NewRun as Stored, NotCreated};
 use crate::run::event::AttemptKind;
 use crate::run::{
-    AgentKind, AttemptId, Command, Event, ItemId, Limits, Run, RunId, Spec, Status, StubReason,
+    AgentKind, AttemptId, Command, Event, Limits, Run, RunId, Spec, Status, StubReason,
 };
+use crate::runner::definition::{self, Defined, Part};
 use crate::shape::request::{NewRun, NewWorkflow, is_blank};
 use crate::shape::view::Accepted;
 use crate::store::idempotency;
@@ -187,6 +188,7 @@ impl App {
             .base
             .clone()
             .unwrap_or_else(|| self.context().base.clone());
+        let mut tip = None;
         match RefName::branch(&base) {
             Err(error) => bad.push(FieldProblem::new("/base", error.to_string())),
             Ok(name) => {
@@ -196,27 +198,33 @@ impl App {
                         "/base",
                         format!("`{base}` is a symbolic ref; name the branch that it stands for"),
                     ));
-                } else if repository.resolve(&name).await?.is_none() {
-                    bad.push(FieldProblem::new(
-                        "/base",
-                        format!("the repository has no branch `{base}`"),
-                    ));
+                } else {
+                    tip = repository.resolve(&name).await?;
+                    if tip.is_none() {
+                        bad.push(FieldProblem::new(
+                            "/base",
+                            format!("the repository has no branch `{base}`"),
+                        ));
+                    }
                 }
             }
         }
-        let dod =
-            match item::checked(request.dod.clone()) {
-                Ok(more) => item::merged(workflow.dod.clone(), more),
-                Err(items) => {
-                    bad.extend(items.into_iter().map(|item| {
-                        FieldProblem::new(format!("/dod{}", item.pointer), item.detail)
-                    }));
-                    Vec::new()
-                }
-            };
-        if !bad.is_empty() {
+        let more = item::checked(request.dod.clone()).unwrap_or_else(|items| {
+            bad.extend(
+                items
+                    .into_iter()
+                    .map(|item| FieldProblem::new(format!("/dod{}", item.pointer), item.detail)),
+            );
+            Vec::new()
+        });
+        let (true, Some(tip)) = (bad.is_empty(), tip) else {
             return Err(Refused::Invalid(bad));
-        }
+        };
+        let app = request.kanban_app.as_deref();
+        let written = Part::of_workflow(workflow_name, workflow.dod.clone());
+        let more = Part::of_request(more);
+        let Defined { definition, items } =
+            definition::define(self.context(), &tip, app, written, more).await?;
         let id = RunId(Uuid::now_v7());
         let wanted_for = [&request.issue_id, &request.card_id, &request.prompt]
             .into_iter()
@@ -231,15 +239,12 @@ impl App {
                 workflow_name,
                 workflow,
                 &branch,
-                &dod,
+                &items,
                 base,
                 agent_asked,
             )
             .await?;
-        let items = dod.into_iter().map(|spec| Item {
-            id: ItemId(Uuid::now_v7()),
-            spec,
-        });
+        let items = definition::items(items, &[]);
         let alone_for = [("card_id", request.card_id), ("issue_id", request.issue_id)]
             .into_iter()
             .filter_map(|(what, value)| Some((what, value?)))
@@ -252,8 +257,9 @@ impl App {
                     spec,
                     branch: branch.to_string(),
                     worktree_path: worktree.display().to_string(),
-                    items: items.collect(),
+                    items: items.clone(),
                 },
+                Event::DefinitionFixed { definition, items },
                 Event::AttemptQueued {
                     attempt: AttemptId(Uuid::now_v7()),
                     why: AttemptKind::First,

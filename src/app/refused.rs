@@ -4,6 +4,7 @@ use crate::dod::content::ContentError;
 use crate::gate::Blocker;
 use crate::git;
 use crate::run::{EvidenceId, Refusal, RunId};
+use crate::runner::definition::NotRead;
 use crate::runner::room::{FileSystem, tells_of_full_disk};
 use crate::store::StoreError;
 
@@ -58,6 +59,14 @@ pub enum Refused {
     /// Well-formed, but wrong.
     #[error("{}", .0.iter().map(|f| format!("{}: {}", f.pointer, f.detail)).collect::<Vec<_>>().join("; "))]
     Invalid(Vec<FieldProblem>),
+    /// The Definition of Done cannot be read at the tip of the base.
+    #[error("{detail}")]
+    Definition {
+        /// What cannot be taken, each with its place.
+        detail: String,
+        /// The files.
+        paths: Vec<String>,
+    },
     /// Another run for the same card or issue is going on.
     #[error(
         "run {run} for the same {what} is going on; wait for it, abort it, or ask with `allow_parallel: true`"
@@ -182,6 +191,24 @@ impl From<anyhow::Error> for Refused {
         match error.downcast::<StoreError>() {
             Ok(error) => error.into(),
             Err(error) => Refused::failed(error),
+        }
+    }
+}
+
+impl From<NotRead> for Refused {
+    fn from(error: NotRead) -> Self {
+        let detail = error.to_string();
+        match error {
+            NotRead::Git(error) => error.into(),
+            NotRead::TooMany(_) => Refused::Definition {
+                detail,
+                paths: Vec::new(),
+            },
+            NotRead::Bad { bad, .. } => {
+                let mut paths: Vec<_> = bad.into_iter().map(|bad| bad.path).collect();
+                paths.dedup();
+                Refused::Definition { detail, paths }
+            }
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Where `issue.body` of prompt templates comes from.
     pub issues: Issues,
+    /// A pattern of the pages of an app, from the root of the repository; `{kanban_app}` stands for the app.
+    pub app_pages: String,
     /// What the server says about itself.
     pub log: Log,
 }
@@ -256,6 +258,7 @@ impl Config {
                 glob: layers.optional("issues.glob", value::text)?,
                 command: layers.optional("issues.command", value::words)?,
             },
+            app_pages: layers.required("app_pages", value::pages)?,
             log: Log {
                 level: layers.required("log.level", value::log_level)?,
                 format: layers.required("log.format", value::log_format)?,

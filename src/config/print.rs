@@ -100,6 +100,7 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "allowed_origins" => list(&config.allowed_origins),
         "issues.glob" => config.issues.glob.clone()?.into(),
         "issues.command" => list(config.issues.command.as_ref()?),
+        "app_pages" => config.app_pages.clone().into(),
         "log.level" => config.log.level.clone().into(),
         "log.format" => match config.log.format {
             LogFormat::Text => "text".into(),

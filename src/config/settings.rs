@@ -268,6 +268,12 @@ pub const SETTINGS: &[Setting] = &[
         "Program and arguments that print the text of an issue, separated by blanks (a list in the file); {issue_id} stands for the id",
     ),
     line(
+        "app_pages",
+        "PATTERN",
+        Value("apps/{kanban_app}/*.md"),
+        "Pages of an app in the repository, one of which may have e2e_checks in its front matter; {kanban_app} stands for the app",
+    ),
+    line(
         "log.level",
         "LEVEL",
         Value("info"),

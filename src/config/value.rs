@@ -208,6 +208,16 @@ fn origin(text: String) -> Parsed<String> {
     }
 }
 
+/// A pattern of paths in the repository that names the app.
+pub fn pages(raw: &Raw) -> Parsed<String> {
+    let pattern = text(raw)?;
+    if !pattern.contains("{kanban_app}") || pattern.starts_with('/') {
+        return Err("it must be a pattern from the root of the repository with {kanban_app}, like apps/{kanban_app}/*.md".into());
+    }
+    globset::Glob::new(&pattern).map_err(|error| error.to_string())?;
+    Ok(pattern)
+}
+
 /// A program and its arguments, as a list or separated by blanks.
 pub fn words(raw: &Raw) -> Parsed<Vec<String>> {
     let words: Vec<String> = match raw {

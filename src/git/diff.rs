@@ -103,6 +103,28 @@ impl Repository {
         }
     }
 
+    /// What lies between two commits in these paths alone, as a patch of at most `most` bytes; whether there was more.
+    /// Paths are names, not patterns; there must be one.
+    pub async fn patch_of(
+        &self,
+        a: &CommitId,
+        b: &CommitId,
+        paths: &[String],
+        most: usize,
+    ) -> Result<(Vec<u8>, bool), Error> {
+        let output = self
+            .call("diff-tree")
+            .args(["-r", "--no-ext-diff", "--no-textconv"])
+            .args(["-p", "--no-color", "--no-renames", "--full-index"])
+            .args(["--end-of-options", a.as_str(), b.as_str(), "--"])
+            .args(paths)
+            .cut_at(most)
+            .run()
+            .await?;
+        let truncated = output.truncated();
+        Ok((output.into_stdout(), truncated))
+    }
+
     pub(super) async fn diff_tree(
         &self,
         args: &[&str],

@@ -30,7 +30,7 @@ pub enum Answer {
 pub struct NewRun {
     /// Its id.
     pub id: RunId,
-    /// What happens first: `Created`, then the queueing of its first attempt.
+    /// What happens first: `Created`, what its Definition of Done was made of, and the queueing of its first attempt.
     pub events: Vec<Event>,
     /// The card and issue that it is for, unless others may be at work on them too.
     pub alone_for: Vec<(&'static str, String)>,

@@ -75,6 +75,8 @@ pub enum Command {
         head: Head,
         /// The tree of the head before, if this one brings the same patch on another base.
         carries: Option<TreeId>,
+        /// What follows from it for the Definition of Done.
+        defined: Vec<Event>,
         /// The round of checks that follows, if there is anything to check.
         round: Option<Round>,
     },
@@ -213,8 +215,9 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
         Command::SeeHead {
             head,
             carries,
+            defined,
             round,
-        } => see_head(run, head, carries.as_ref(), round.as_ref()),
+        } => see_head(run, head, carries.as_ref(), defined, round.as_ref()),
         Command::Abort => match &run.phase {
             Phase::Aborted { .. } | Phase::Aborting { .. } => Decision::Already,
             Phase::Merged { .. } => Decision::No(Refusal::AlreadyMerged),
@@ -256,7 +259,13 @@ pub fn takes_evidence(run: &Run) -> Result<(), Refusal> {
 }
 
 /// Only a run at rest sees its head move: what happens to any other looks at its head itself.
-fn see_head(run: &Run, head: &Head, carries: Option<&TreeId>, round: Option<&Round>) -> Decision {
+fn see_head(
+    run: &Run,
+    head: &Head,
+    carries: Option<&TreeId>,
+    defined: &[Event],
+    round: Option<&Round>,
+) -> Decision {
     if let Err(no) = rested(run) {
         return Decision::No(no);
     }
@@ -270,7 +279,10 @@ fn see_head(run: &Run, head: &Head, carries: Option<&TreeId>, round: Option<&Rou
     let checks = round.map(|round| Event::ChecksStarted {
         round: round.clone(),
     });
-    Decision::Do([Some(moved), checks].into_iter().flatten().collect())
+    let mut events = vec![moved];
+    events.extend_from_slice(defined);
+    events.extend(checks);
+    Decision::Do(events)
 }
 
 fn attach(run: &Run, evidence: &Evidence, new_item: Option<&Item>) -> Decision {

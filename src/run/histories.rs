@@ -243,6 +243,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
         Step::SeeHead(n, checks) => asked(&Command::SeeHead {
             head: head(*n),
             carries: None,
+            defined: Vec::new(),
             round: checks.then(|| round(run, *n)),
         }),
         Step::EndChecks(goes_on) => {

@@ -138,6 +138,8 @@ pub enum FailureCode {
     UnknownSession,
     /// The agent's program could not be started.
     SpawnFailed,
+    /// The Definition of Done cannot be read at the commit that the run starts from.
+    DefinitionUnreadable,
     /// The worktree could not be made.
     PlaceFailed,
     /// Uncommitted work could not be committed at the end.

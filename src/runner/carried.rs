@@ -12,7 +12,11 @@ use crate::run::{CommitId, Run, TreeId};
 ///
 /// # Errors
 /// git failed.
-pub(super) async fn carries(context: &Context, run: &Run, now: &Head) -> Result<Option<TreeId>, Error> {
+pub(super) async fn carries(
+    context: &Context,
+    run: &Run,
+    now: &Head,
+) -> Result<Option<TreeId>, Error> {
     let Some(before) = &run.head else {
         return Ok(None);
     };

@@ -1,6 +1,6 @@
 //! The gate, asked with the facts as git has them now.
 
-use super::Context;
+use super::{Context, changed_paths};
 use crate::dod::Head;
 use crate::gate::{self, Blocker, Facts, Permit};
 use crate::git::{Error, RefName};
@@ -51,22 +51,6 @@ pub async fn base_tip(context: &Context, run: &Run) -> Result<Option<CommitId>, 
     }
 }
 
-/// The paths that the work changes, seen from where it left the base; nothing if the two have nothing in common.
-///
-/// # Errors
-/// git failed.
-pub async fn changed_paths(
-    context: &Context,
-    head: &Head,
-    onto: &CommitId,
-) -> Result<Option<Vec<String>>, Error> {
-    let repository = &context.repository;
-    match repository.merge_base(&head.commit, onto).await? {
-        Some(from) => Ok(Some(repository.changed_paths(&from, &head.commit).await?)),
-        None => Ok(None),
-    }
-}
-
 /// May this run merge?
 ///
 /// # Errors
@@ -79,8 +63,8 @@ pub async fn ask_gate(context: &Context, run: &Run) -> Result<Asked, Error> {
         _ => false,
     };
     let changed = match (&head, &onto) {
-        (Some(head), Some(onto)) if run.items.iter().any(|item| item.spec.when.is_some()) => {
-            changed_paths(context, head, onto).await?
+        (Some(head), Some(_)) if run.items.iter().any(|item| item.spec.when.is_some()) => {
+            changed_paths(context, run, Some(head)).await?
         }
         _ => None,
     };

@@ -10,6 +10,7 @@
 mod carried;
 pub mod checks;
 mod clean_up;
+pub mod definition;
 mod driver;
 pub mod failures;
 pub mod files;
@@ -48,10 +49,11 @@ use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
 use checks::CheckSlots;
+pub use definition::changed_paths;
 use driver::{Ask, Driver};
 use failures::Failures;
 use files::Files;
-pub use gate::{Asked, ask_gate, base_tip, changed_paths, current_head};
+pub use gate::{Asked, ask_gate, base_tip, current_head};
 pub use land::{Landed, MergeAsk, NotMerged};
 use room::{FileSystem, Room};
 use slots::Slots;

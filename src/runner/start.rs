@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::definition::{self, NotRead};
 use super::driver::Driver;
 use super::room::tells_of_full_disk;
 use super::slots::Slot;
@@ -135,10 +136,19 @@ impl Driver {
             (None, Ok(None)) => return fail(format!("there is no branch `{}`", run.spec.base)),
             (None, Err(error)) => return fail(format!("{:#}", anyhow::Error::new(error))),
         };
-        let intent = Event::Placing {
-            base_commit: base_commit.clone(),
+        let fixed = match definition::fixed_at(context, &run, &base_commit).await {
+            Ok(fixed) => fixed,
+            Err(NotRead::Git(error)) => return fail(format!("{:#}", anyhow::Error::new(error))),
+            Err(error) => {
+                let failure = Failure::new(FailureCode::DefinitionUnreadable, error.to_string());
+                return Ok(Err(failure));
+            }
         };
-        context.journal.record(self.id, vec![intent]).await?;
+        let mut intent = vec![Event::Placing {
+            base_commit: base_commit.clone(),
+        }];
+        intent.extend(fixed);
+        context.journal.record(self.id, intent).await?;
         if let Err(error) = worktree::create(&context.repository, &place, &base_commit).await {
             let error = anyhow::Error::new(error);
             return fail(format!("the worktree could not be made: {error:#}"));
@@ -173,15 +183,18 @@ impl Driver {
             (_, AgentKind::Command | AgentKind::Stub) => None,
         };
         let prompt = match &attempt.why {
-            AttemptKind::Message { text } | AttemptKind::Feedback { text, .. } => text,
-            AttemptKind::First | AttemptKind::Retry => &run.spec.full_prompt,
+            AttemptKind::Message { text } | AttemptKind::Feedback { text, .. } => text.clone(),
+            AttemptKind::First | AttemptKind::Retry => {
+                let again = definition::told_again(&run).unwrap_or_default();
+                format!("{}{again}", run.spec.full_prompt)
+            }
         };
         let work = Work {
             spec: &run.spec,
             run: run.id,
             attempt: attempt.id,
             session,
-            prompt,
+            prompt: &prompt,
             spent_usd: run.spent_usd(),
             worktree: &place.path(),
             branch: &run.branch,

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::carried::carries;
 use super::checks::wanted;
+use super::definition::with_what_follows;
 use super::driver::Driver;
 use super::files::stderr_tail;
 use super::room::tells_of_full_disk;
@@ -358,7 +359,9 @@ impl Driver {
                     checks: round.is_some(),
                 };
                 let checks = round.map(|round| Event::ChecksStarted { round });
-                [Some(settled), checks].into_iter().flatten().collect()
+                let mut events = with_what_follows(context, &run, settled).await?;
+                events.extend(checks);
+                events
             }
             Err(error) => {
                 let detail = format!(

@@ -79,6 +79,7 @@ codes! {
     Misdirected = MISDIRECTED_REQUEST, "This host is not served here";
     Invalid = UNPROCESSABLE_ENTITY, "The request is well-formed but wrong";
     UnknownMode = UNPROCESSABLE_ENTITY, "There is no such mode";
+    DefinitionUnreadable = UNPROCESSABLE_ENTITY, "The Definition of Done cannot be read";
     KindNotAccepted = UNPROCESSABLE_ENTITY, "The item does not take this kind of evidence";
     IdempotencyMismatch = UNPROCESSABLE_ENTITY, "The key was used with another body";
     Internal = INTERNAL_SERVER_ERROR, "Something failed inside the service";

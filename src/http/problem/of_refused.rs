@@ -28,6 +28,9 @@ impl From<Refused> for Problem {
                     m.modes = Some(known);
                 })
             }
+            Refused::Definition { paths, .. } => {
+                Problem::new(Code::DefinitionUnreadable, detail).with(|m| m.paths = Some(paths))
+            }
             Refused::LiveRun { run, .. } => {
                 Problem::new(Code::LiveRun, detail).with(|m| m.run_id = Some(run.to_string()))
             }

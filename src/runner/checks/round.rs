@@ -7,6 +7,7 @@ use crate::git::RefName;
 use crate::run::{Event, Phase, Round, RoundWhy, Run};
 use crate::runner::carried::carries;
 use crate::runner::current_head;
+use crate::runner::definition::with_what_follows;
 use crate::runner::driver::Driver;
 
 /// Why a round is cut short that somebody has stopped.
@@ -130,7 +131,9 @@ impl Driver {
                 head,
             };
             let next = next.map(|round| Event::ChecksStarted { round });
-            return Ok([Some(moved), next].into_iter().flatten().collect());
+            let mut events = with_what_follows(context, run, moved).await?;
+            events.extend(next);
+            return Ok(events);
         }
         let most = context.config.max_feedback;
         Ok(feedback::attempt(&context.content, run, round, most)

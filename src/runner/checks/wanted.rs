@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::dod::{Head, Item};
 use crate::git::Error;
 use crate::run::{ItemId, Round, RoundId, RoundWhy, Run};
-use crate::runner::Context;
+use crate::runner::{Context, changed_paths};
 
 /// The items of a run that have a check and apply to this work, in their order.
 ///
@@ -17,16 +17,16 @@ pub async fn applicable<'a>(
     head: &Head,
 ) -> Result<Vec<&'a Item>, Error> {
     let checked = || run.items.iter().filter(|item| item.spec.check.is_some());
-    let Some(base) = &run.base_commit else {
-        return Ok(Vec::new());
-    };
     if checked().all(|item| item.spec.when.is_none()) {
         return Ok(checked().collect());
     }
-    let changed = context.repository.changed_paths(base, &head.commit).await?;
-    Ok(checked()
-        .filter(|item| item.spec.applies(&changed))
-        .collect())
+    Ok(match changed_paths(context, run, Some(head)).await? {
+        Some(changed) => checked()
+            .filter(|item| item.spec.applies(&changed))
+            .collect(),
+        // Nobody knows that one does not apply.
+        None => checked().collect(),
+    })
 }
 
 /// A round of all checks that apply to this work; nothing if there are none.
