@@ -28,15 +28,16 @@ use rusqlite::Connection;
 
 pub use crate::journal::IdempotencyKey;
 pub use crate::shape::view::{DiffFormat, DiffView};
-pub use crate::shape::{request, view};
+pub use crate::shape::{request, schema, view};
 pub use create::Created;
 pub use proof::PayloadFile;
 pub use refused::{FieldProblem, Refused};
 pub use serve::{StartError, serve, serve_with};
 
+use crate::dod::Head;
 use crate::git;
 use crate::run::{Run, RunId, Status};
-use crate::runner::{Context, Runner, ask_gate, current_head};
+use crate::runner::{Context, Runner, ask_gate, changed_paths, current_head};
 use crate::store::{StoreError, runs};
 use request::{PageRequest, RunFilter};
 use view::{DetailView, DiffFile, GateView, RunPage};
@@ -200,10 +201,24 @@ impl App {
         let asked = ask_gate(self.context(), &run).await?;
         let position = self.queue_position(&run)?;
         let gate = gate_view(asked.answer);
-        let mut view = DetailView::of(&run, position, asked.head.as_ref(), gate);
+        let head = asked.head.as_ref();
+        let changed = self.changed(&run, head).await?;
+        let mut view = DetailView::of(&run, position, head, changed.as_deref(), gate);
         self.show_feedback(&run, &mut view);
         view.run.waits_for = position.map(|_| self.waits_for());
         Ok(view)
+    }
+
+    /// The paths that the run changes, if any of its items asks for them.
+    async fn changed(
+        &self,
+        run: &Run,
+        head: Option<&Head>,
+    ) -> Result<Option<Vec<String>>, Refused> {
+        if run.items.iter().all(|item| item.spec.when.is_none()) {
+            return Ok(None);
+        }
+        Ok(changed_paths(self.context(), run, head).await?)
     }
 
     /// May it merge?

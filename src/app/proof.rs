@@ -13,7 +13,7 @@ use crate::run::command::takes_evidence;
 use crate::run::{Command, EvidenceId, ItemId, Refusal, Run};
 use crate::runner::{base_tip, current_head};
 use crate::shape::request::{NewEvidence, Upload};
-use crate::shape::view::{DetailView, EvidenceView, GateView, ItemView};
+use crate::shape::view::{EvidenceView, ItemView};
 
 /// The longest reason of a rejection, in bytes.
 const REASON_MAX: usize = 16 * 1024;
@@ -202,16 +202,13 @@ impl App {
             Answer::No(refusal) => Err(Refused::State(refusal)),
             Answer::Done(run) | Answer::Already(run) => {
                 let evidence = shown(&run, id, head.as_ref())?;
-                let shut = GateView {
-                    open: false,
-                    blockers: Vec::new(),
-                };
-                let detail = DetailView::of(&run, None, head.as_ref(), shut);
-                let item = detail
-                    .dod_items
-                    .into_iter()
-                    .find(|item| item.id == evidence.item_id)
+                let changed = self.changed(&run, head.as_ref()).await?;
+                let item = run
+                    .items
+                    .iter()
+                    .find(|item| item.id.to_string() == evidence.item_id)
                     .ok_or_else(|| anyhow::anyhow!("evidence {id} is of no item"))?;
+                let item = ItemView::of(&run, item, head.as_ref(), changed.as_deref());
                 Ok((evidence, item))
             }
         }

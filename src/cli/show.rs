@@ -29,9 +29,16 @@ pub fn show(args: &ShowArgs, around: &Surroundings) -> Result<(), CliError> {
     }
     let items = list(&run["dod_items"]);
     if !items.is_empty() {
-        let header = ["ITEM", "REQUIRED", "STATUS", "TITLE"];
+        let with_check = items.iter().any(|item| item["check"].is_object());
+        let header = ["ITEM", "REQUIRED", "STATUS", "TITLE", "CHECK"];
+        let columns = if with_check { 5 } else { 4 };
+        let rows = items.iter().map(|one| {
+            let mut row = item(one);
+            row.truncate(columns);
+            row
+        });
         screen::line("")?;
-        screen::line(screen::table(&header, items.iter().map(item).collect()))?;
+        screen::line(screen::table(&header[..columns], rows.collect()))?;
     }
     let evidence: Vec<_> = items
         .iter()
@@ -149,6 +156,10 @@ fn facts(run: &Value) -> Vec<String> {
             lines.push(fact(name, &text));
         }
     }
+    let sources = sources(run);
+    if !sources.is_empty() {
+        lines.push(fact("done as by", &sources));
+    }
     let attempts = list(&run["attempts"]).len();
     if attempts > 1 {
         lines.push(fact("attempts", &attempts.to_string()));
@@ -182,17 +193,46 @@ fn gate(run: &Value) -> Vec<String> {
 }
 
 fn item(item: &Value) -> Vec<Column> {
-    let status = words(item, "status");
     let required = match item["required"].as_bool() {
         Some(true) => "yes",
         _ => "no",
     };
+    let status = if item["applies"] == Value::Bool(false) {
+        Column::in_style("does not apply", FAINT)
+    } else {
+        let status = words(item, "status");
+        Column::in_style(&status, style_of(&status))
+    };
     vec![
         Column::text(shown(item, "item_key")),
         Column::text(required),
-        Column::in_style(&status, style_of(&status)),
+        status,
         Column::text(words(item, "title")),
+        Column::text(check(&item["check"])),
     ]
+}
+
+/// The first line of a check's command, and the URL that shows it.
+fn check(check: &Value) -> String {
+    let cmd = words(check, "cmd");
+    let mut lines = cmd.lines();
+    let first: String = lines.next().unwrap_or_default().chars().take(60).collect();
+    let more = if first.len() < cmd.len() { " …" } else { "" };
+    match words(check, "health") {
+        url if url.is_empty() => format!("{first}{more}"),
+        url => format!("{first}{more}, until {url} answers"),
+    }
+}
+
+/// Where the items were written.
+fn sources(run: &Value) -> String {
+    let name = |source: &Value| match words(source, "kind").as_str() {
+        "workflow" => format!("workflow {}", words(source, "name")),
+        "request" => "the request".to_owned(),
+        _ => words(source, "name"),
+    };
+    let all: Vec<String> = list(&run["dod_sources"]).iter().map(name).collect();
+    all.join(", ")
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -2,4 +2,5 @@
 
 mod object;
 pub mod request;
+pub mod schema;
 pub mod view;

@@ -7,6 +7,7 @@ mod health;
 mod life;
 mod payload;
 mod runs;
+mod schemas;
 mod stream;
 mod workflows;
 
@@ -50,6 +51,7 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(life::retry))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::one, workflows::put, workflows::delete))
+        .routes(routes!(schemas::dod))
         .routes(routes!(docs::document))
         .routes(routes!(docs::page))
         .routes(routes!(docs::script))

@@ -13,5 +13,5 @@ pub use checks::{
 };
 pub use gc::{GcItem, GcView};
 pub use health::{ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView};
-pub use proof::{DetailView, EvidenceView, GateView, ItemView};
+pub use proof::{DetailView, EvidenceView, GateView, ItemCheckView, ItemView, SourceView};
 pub use run::{AttemptView, FailureView, NoticeView, RunView};

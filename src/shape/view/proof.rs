@@ -6,7 +6,11 @@ use utoipa::ToSchema;
 use super::checks::{CheckView, FeedbackView};
 use super::run::{AttemptView, RunView};
 use crate::clock::rfc3339;
-use crate::dod::{self, Evidence, EvidenceKind, Head, ItemStatus, Payload, Verdict};
+use crate::dod::check::CheckSpec;
+use crate::dod::{
+    self, Definition, Evidence, EvidenceKind, Head, Item, ItemStatus, Payload, Source, SourceKind,
+    Verdict, When,
+};
 use crate::gate::Blocker;
 use crate::run::{Phase, Run, Silence};
 
@@ -20,6 +24,10 @@ pub struct DetailView {
     #[serde(flatten)]
     pub run: RunView,
     pub dod_items: Vec<ItemView>,
+    /// SHA-256 of the items as they were read; `null` in runs of before version 0.2.
+    pub dod_digest: Option<String>,
+    /// Where the items were written, later ones in the place of earlier ones with the same key.
+    pub dod_sources: Vec<SourceView>,
     pub gate: GateView,
     pub attempts: Vec<AttemptView>,
     /// Why nothing is heard of the agent's supervisor, while nothing is; the agent goes on.
@@ -28,6 +36,19 @@ pub struct DetailView {
     pub preserved_commit: Option<String>,
     /// What of an aborted run could not be kept or taken away, a sentence each.
     pub not_preserved: Vec<String>,
+}
+
+/// A place where items of a Definition of Done were written.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct SourceView {
+    /// What it is.
+    pub kind: SourceKind,
+    /// The workflow's name or the path in the repository; `null` for the request.
+    pub name: Option<String>,
+    /// The commit at which a path was read; `null` for the workflow and the request.
+    pub commit: Option<String>,
+    /// The keys of the items that it wrote.
+    pub keys: Vec<String>,
 }
 
 /// May it merge?
@@ -53,11 +74,49 @@ pub struct ItemView {
     pub status: ItemStatus,
     pub accepts: Vec<EvidenceKind>,
     pub validator: dod::Validator,
-    /// The command that the service would run for it: none in this version.
-    pub check: Option<String>,
+    /// What the service runs for it.
+    pub check: Option<ItemCheckView>,
+    /// When it applies; always, if `null`.
+    pub when: Option<When>,
+    /// Whether it applies to the work as it is; `null` while that is not known, and then it counts as applying.
+    pub applies: Option<bool>,
+    /// Patterns of paths that its proof depends on.
+    pub protects: Vec<String>,
+    /// When its evidence is to be brought again though the work has not changed; never, if `null`.
+    pub revalidate: Option<dod::Revalidate>,
     /// How often the agent was told about its failed check; null for an item whose check it is not told about.
     pub feedback: Option<FeedbackView>,
     pub evidence: Vec<EvidenceView>,
+}
+
+/// A command that the service runs for an item.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ItemCheckView {
+    /// The command, for `sh -c`.
+    pub cmd: String,
+    /// Seconds that it may take.
+    pub timeout_s: u64,
+    /// The URL that shows it, if the command stays in the background.
+    pub health: Option<String>,
+    /// Whether it must fail on the base.
+    pub red_green: bool,
+    /// The path of its JUnit report.
+    pub junit: Option<String>,
+    /// How many tests must have run at least.
+    pub min_tests: Option<u64>,
+}
+
+impl ItemCheckView {
+    fn of(check: &CheckSpec) -> ItemCheckView {
+        ItemCheckView {
+            cmd: check.cmd.clone(),
+            timeout_s: check.timeout_s(),
+            health: check.health.clone(),
+            red_green: check.red_green,
+            junit: check.junit.clone(),
+            min_tests: check.min_tests,
+        }
+    }
 }
 
 /// One piece of evidence.
@@ -104,36 +163,29 @@ pub struct EvidenceView {
 }
 
 impl DetailView {
-    /// The run with its items, with the work at `head` and the gate as it was answered.
+    /// The run with its items, with the work at `head`, the paths that it changes, and the gate as it was answered.
     #[must_use]
-    pub fn of(run: &Run, queue_position: Option<u64>, head: Option<&Head>, gate: GateView) -> Self {
+    pub fn of(
+        run: &Run,
+        queue_position: Option<u64>,
+        head: Option<&Head>,
+        changed: Option<&[String]>,
+        gate: GateView,
+    ) -> Self {
         let mut view = RunView::of(run, queue_position);
         if let Some(head) = head {
             view.head = Some(head.commit.to_string());
         }
+        let definition = run.definition.as_ref();
         DetailView {
             run: view,
             dod_items: run
                 .items
                 .iter()
-                .map(|item| ItemView {
-                    id: item.id.to_string(),
-                    item_key: item.spec.key.clone(),
-                    title: item.spec.title.clone(),
-                    required: item.spec.required,
-                    status: dod::item_status(item.id, &run.evidence, head),
-                    accepts: item.spec.accepts.clone(),
-                    validator: item.spec.validator,
-                    check: None,
-                    feedback: None,
-                    evidence: run
-                        .evidence
-                        .iter()
-                        .filter(|e| e.item_id == item.id)
-                        .map(|e| EvidenceView::of(e, Some(&item.spec.key), head))
-                        .collect(),
-                })
+                .map(|item| ItemView::of(run, item, head, changed))
                 .collect(),
+            dod_digest: definition.map(|d| d.digest.clone()),
+            dod_sources: definition.map_or_else(Vec::new, sources),
             supervisor_silent: run.silence(),
             gate,
             attempts: run.attempts.iter().map(AttemptView::of).collect(),
@@ -145,6 +197,54 @@ impl DetailView {
                 Phase::Aborted { missed, .. } => missed.clone(),
                 _ => Vec::new(),
             },
+        }
+    }
+}
+
+fn sources(definition: &Definition) -> Vec<SourceView> {
+    let view = |source: &Source| SourceView {
+        kind: source.kind,
+        name: source.name.clone(),
+        commit: match source.kind {
+            SourceKind::Repository | SourceKind::AppPage => {
+                definition.commit.as_ref().map(ToString::to_string)
+            }
+            SourceKind::Workflow | SourceKind::Request => None,
+        },
+        keys: source.keys.clone(),
+    };
+    definition.sources.iter().map(view).collect()
+}
+
+impl ItemView {
+    /// The item with its evidence, with the work at `head` and the paths that it changes, if they are known.
+    #[must_use]
+    pub fn of(run: &Run, item: &Item, head: Option<&Head>, changed: Option<&[String]>) -> Self {
+        let spec = &item.spec;
+        ItemView {
+            id: item.id.to_string(),
+            item_key: spec.key.clone(),
+            title: spec.title.clone(),
+            required: spec.required,
+            status: dod::item_status(item.id, &run.evidence, head),
+            accepts: spec.accepts.clone(),
+            validator: spec.validator,
+            check: spec.check.as_ref().map(ItemCheckView::of),
+            when: spec.when.clone(),
+            applies: match (&spec.when, changed) {
+                (None, _) => Some(true),
+                (Some(_), None) => None,
+                (Some(_), Some(changed)) => Some(spec.applies(changed)),
+            },
+            protects: spec.protects.clone(),
+            revalidate: spec.revalidate,
+            feedback: None,
+            evidence: run
+                .evidence
+                .iter()
+                .filter(|e| e.item_id == item.id)
+                .map(|e| EvidenceView::of(e, Some(&spec.key), head))
+                .collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use agent_runner_api::http::problem::Code;
 use serde_json::Value;
 
 /// What clients count on: the fixed contract, and what belongs to it.
-const OPERATIONS: [&str; 31] = [
+const OPERATIONS: [&str; 32] = [
     "GET /api/health",
     "POST /api/runs",
     "GET /api/runs",
@@ -31,6 +31,7 @@ const OPERATIONS: [&str; 31] = [
     "GET /api/workflows/{name}",
     "PUT /api/workflows/{name}",
     "DELETE /api/workflows/{name}",
+    "GET /api/schemas/dod",
     "GET /api/doctor",
     "POST /api/doctor/fix",
     "GET /api/gc",
