@@ -3,6 +3,7 @@
 mod abort;
 mod checks;
 mod contained;
+mod definition;
 mod diff;
 mod endings;
 mod evidence;
@@ -16,6 +17,7 @@ mod merge;
 mod once;
 mod queue;
 mod races;
+mod redefined;
 mod refusals;
 mod start;
 mod stopping;

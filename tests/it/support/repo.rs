@@ -79,6 +79,20 @@ impl Repo {
         self.commit_of("HEAD").unwrap()
     }
 
+    /// A commit on what is checked out that writes these files, in folders that are made for them.
+    pub fn commit_all(&self, files: &[(&str, &str)]) -> String {
+        self.as_the_user(|root| {
+            for (name, text) in files {
+                let path = root.join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            git(root, &["add", "-A"]);
+            git(root, &["commit", "-q", "-m", "files"]);
+        });
+        self.commit_of("HEAD").unwrap()
+    }
+
     /// The commit that a revision stands for.
     pub fn commit_of(&self, revision: &str) -> Option<String> {
         let revision = format!("{revision}^{{commit}}");
