@@ -5,6 +5,7 @@ mod document;
 mod guard;
 mod problem;
 mod query;
+mod schema;
 mod serve;
 mod strict;
 mod upload;
