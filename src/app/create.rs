@@ -42,6 +42,12 @@ impl App {
         if self.context().closing.is_cancelled() {
             return Err(Refused::Draining);
         }
+        if let Some(key) = &key
+            && let Some(before) = self.asked_before(key)?
+        {
+            return Ok(before);
+        }
+        self.has_room()?;
         let (name, pointer) = match &request.workflow {
             Some(name) => (name.clone(), "/workflow"),
             None => (request.mode.clone(), "/mode"),
@@ -58,9 +64,6 @@ impl App {
             }
             Err(other) => return Err(other),
         };
-        if !self.knows(key.as_ref())? {
-            self.has_room()?;
-        }
         let new = self.planned(request, &name, &workflow, key.clone()).await?;
         let id = new.id;
         match self.context().journal.create(new).await {
@@ -79,12 +82,16 @@ impl App {
         Ok(created)
     }
 
-    /// Whether a request with this key came before: then nothing new is begun, and the answer is the same again.
-    fn knows(&self, key: Option<&IdempotencyKey>) -> Result<bool, Refused> {
-        match key {
-            None => Ok(false),
-            Some(key) => self.read(|db| Ok(idempotency::known(db, &key.key)?.is_some())),
+    /// The answer to a request with this key that came before: the same again, whatever has changed since.
+    fn asked_before(&self, key: &IdempotencyKey) -> Result<Option<Created>, Refused> {
+        let Some(known) = self.read(|db| idempotency::known(db, &key.key))? else {
+            return Ok(None);
+        };
+        if known.body_sha256 != key.body_sha256 {
+            return Err(Refused::IdempotencyMismatch);
         }
+        let run = known.run_id.parse().map_err(anyhow::Error::new)?;
+        self.again(run, known.answer_json).map(Some)
     }
 
     /// Tells the agent something more, in the same session.
