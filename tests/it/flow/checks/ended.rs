@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{code, item, results};
-use crate::support::server::Server;
+use crate::support::server::{Server, Setup};
 use crate::support::wait::until;
 
 /// A command that tells its pid, waits for a mark, and leaves a process behind that would go on.
@@ -24,7 +24,7 @@ fn is_alive(pid_file: &str) -> bool {
 
 #[test]
 fn after_a_crash_in_the_middle_each_item_has_one_result() {
-    let server = Server::start();
+    let server = Setup::new().flag("--max-feedback", "0").start();
     let count = server.mark_path("count");
     let dod = json!([
         item("first", &format!("echo x >> {count}")),

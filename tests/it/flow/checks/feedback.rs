@@ -94,11 +94,12 @@ fn a_workflow_says_how_often_and_the_budget_of_the_run_is_its_end() {
     let workflow =
         json!({"prompt_template": "{{ prompt }}", "dod": dod, "settings": {"feedback": 5}});
     server.put("/api/workflows/told", &workflow);
-    let limits = json!({"mode": "told", "limits": {"max_cost_usd": 0.015}});
-    let run = server.run_with(
-        "sh echo once > tries.txt\nclaude-result success 0.01",
-        &limits,
-    );
+    // What a session has cost is told of the whole of it.
+    let costly = "printf '```script\\nclaude-result success 0.02\\n```\\n'; exit 1";
+    let more = json!({
+        "mode": "told", "limits": {"max_cost_usd": 0.015}, "dod": [item("tries", costly)],
+    });
+    let run = server.run_with("write work.txt done\nclaude-result success 0.01", &more);
     let ended = run.wait_for("finished");
     // The second attempt has used up what was left.
     assert_eq!(ended["attempts"].as_array().unwrap().len(), 2, "{ended:#}");

@@ -36,17 +36,17 @@ fn a_tool_that_the_agent_has_patched_in_its_folder_or_on_its_path_is_not_what_ch
     server.repo.commit(".gitignore", "tools\n");
     let script = "
         mkdir tools
-        sh printf '#!/bin/sh\\nexit 0\\n' > tools/prove && chmod +x tools/prove
-        sh mkdir -p $HOME/bin && cp tools/prove $HOME/bin/prove
-        sh PATH=$PWD/tools:$PATH prove && echo fooled > work.txt
+        sh printf '#!/bin/sh\\nexit 0\\n' > tools/prove-it && chmod +x tools/prove-it
+        sh mkdir -p $HOME/bin && cp tools/prove-it $HOME/bin/prove-it
+        sh PATH=$PWD/tools:$PATH prove-it && echo fooled > work.txt
     ";
     let run = server.checked(
         script,
-        &json!([item("folder", "tools/prove"), item("path", "prove")]),
+        &json!([item("folder", "tools/prove-it"), item("path", "prove-it")]),
     );
     let ended = run.wait_for("finished");
     assert!(
-        run.worktree.join("tools/prove").exists(),
+        run.worktree.join("tools/prove-it").exists(),
         "the tool is there"
     );
     assert!(
