@@ -1,59 +1,114 @@
 //! The ends of a run: merged, aborted, and brought back.
 
-use super::App;
+use std::time::Duration;
+
 use super::refused::{FieldProblem, Refused};
-use crate::runner::{Landed, MergeAsk, NotAborted, NotMerged, NotRestored};
+use super::{App, Created};
+use crate::run::{Refusal, Run};
+use crate::runner::{
+    Landed, MergeAnswer, MergeAsk, NotAborted, NotMerged, NotRestored, conflict_of,
+};
 use crate::shape::request::{MergeRequest, is_blank};
-use crate::shape::view::{MergedView, RunView};
+use crate::shape::view::{MergeView, MergedView, RunView};
 
 /// The longest message of a merge, in characters.
 const MESSAGE_MAX: usize = 64 * 1024;
+/// The longest wait for the end of a merge: a day.
+const WAIT_MAX_S: u64 = 86_400;
+
+/// What became of a request to merge.
+#[derive(Debug, Clone)]
+pub enum Merged {
+    /// It has landed, or would.
+    Done(MergedView),
+    /// It waits for its turn, or its candidate is checked.
+    UnderWay(MergeView),
+}
 
 impl App {
-    /// Lands the run, if its gate is open. Asked again after it has landed, the answer is the same.
+    /// Lands the run, if its gate is open. Asked again after it has landed, the answer is the same. If it has to wait for
+    /// its turn or for checks on the result, it is waited for as long as the request says.
     ///
     /// # Errors
     /// As [`Refused`] says; the base has not moved then.
-    pub async fn merge(&self, run: &str, request: MergeRequest) -> Result<MergedView, Refused> {
+    pub async fn merge(&self, run: &str, request: MergeRequest) -> Result<Merged, Refused> {
         let run = self.load(self.run_id(run)?)?;
+        let mut bad = Vec::new();
         if let Some(message) = &request.message
             && (is_blank(message)
                 || message.chars().count() > MESSAGE_MAX
                 || message.contains('\0'))
         {
-            return Err(Refused::Invalid(vec![FieldProblem::new(
+            bad.push(FieldProblem::new(
                 "/message",
                 "must be 1 to 65536 characters, not only spaces, none of them 0",
-            )]));
+            ));
         }
+        if request.wait_s.is_some_and(|s| s > WAIT_MAX_S) {
+            let detail = format!("must be at most {WAIT_MAX_S} seconds");
+            bad.push(FieldProblem::new("/wait_s", detail));
+        }
+        if !bad.is_empty() {
+            return Err(Refused::Invalid(bad));
+        }
+        let wait = request.wait_s.map(Duration::from_secs).unwrap_or_default();
         let ask = MergeAsk {
             message: request.message,
             dry_run: request.dry_run,
+            to_its_end: !wait.is_zero(),
         };
-        let landed = self.runner().merge(run.id, ask).await.map_err(not_merged)?;
-        let Landed {
-            commit,
-            onto,
-            head,
-            fast_forwarded,
-            already: _,
-        } = landed;
-        Ok(MergedView {
-            status: if commit.is_some() {
-                "merged"
-            } else {
-                "would_merge"
-            },
-            run_id: run.id.to_string(),
-            commit: commit.map(String::from),
-            base: run.spec.base,
-            onto: onto.into(),
-            head: head.into(),
-            fast_forwarded: fast_forwarded
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect(),
-        })
+        let asked = self.runner().merge(run.id, ask);
+        let answered = if wait.is_zero() {
+            asked.await
+        } else {
+            match tokio::time::timeout(wait, asked).await {
+                Ok(answered) => answered,
+                // It goes on without anybody waiting for it.
+                Err(_) => Ok(MergeAnswer::UnderWay),
+            }
+        };
+        match answered.map_err(not_merged)? {
+            MergeAnswer::Landed(landed) => Ok(Merged::Done(merged_view(&run, landed))),
+            MergeAnswer::UnderWay => self.merge_of(&self.load(run.id)?).map(Merged::UnderWay),
+        }
+    }
+
+    /// The merge of a run that is under way, or how the last one ended.
+    ///
+    /// # Errors
+    /// There is no such run, or no merge of it was asked for.
+    pub async fn merge_under_way(&self, run: &str) -> Result<MergeView, Refused> {
+        self.merge_of(&self.load(self.run_id(run)?)?)
+    }
+
+    fn merge_of(&self, run: &Run) -> Result<MergeView, Refused> {
+        self.merge_view(run)?
+            .ok_or(Refused::State(Refusal::NoMerge))
+    }
+
+    /// Takes a run out of the merge queue, as long as its base is not being moved.
+    ///
+    /// # Errors
+    /// It is not in it, or it is too late.
+    pub async fn cancel_merge(&self, run: &str) -> Result<MergeView, Refused> {
+        let id = self.run_id(run)?;
+        let run = self.runner().cancel_merge(id).await.map_err(not_merged)?;
+        self.merge_of(&run)
+    }
+
+    /// Sends the conflict of the run's work with its base back to its agent, in the same session.
+    ///
+    /// # Errors
+    /// There is no conflict, or the run's state does not allow it.
+    pub async fn send_conflict(&self, run: &str, more: Option<String>) -> Result<Created, Refused> {
+        let run = self.load(self.run_id(run)?)?;
+        match conflict_of(self.context(), &run).await? {
+            Some(conflict) => {
+                let text = conflict.message(&run.spec.base, more.as_deref());
+                self.message(&run.id.to_string(), text).await
+            }
+            None => Err(Refused::NoConflict),
+        }
     }
 
     /// Ends the agent and takes worktree and branch away; the work is preserved. Can be repeated.
@@ -87,6 +142,34 @@ impl App {
     }
 }
 
+fn merged_view(run: &Run, landed: Landed) -> MergedView {
+    let Landed {
+        commit,
+        onto,
+        head,
+        fast_forwarded,
+        already: _,
+        to_check,
+    } = landed;
+    MergedView {
+        status: if commit.is_some() {
+            "merged"
+        } else {
+            "would_merge"
+        },
+        run_id: run.id.to_string(),
+        commit: commit.map(String::from),
+        base: run.spec.base.clone(),
+        onto: onto.into(),
+        head: head.into(),
+        fast_forwarded: fast_forwarded
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
+        to_check,
+    }
+}
+
 fn not_merged(error: NotMerged) -> Refused {
     match error {
         NotMerged::GateClosed(blockers) => Refused::GateClosed(blockers),
@@ -102,7 +185,22 @@ fn not_merged(error: NotMerged) -> Refused {
             busy,
         },
         NotMerged::BaseMoved => Refused::BaseMoved,
+        NotMerged::ChecksFailed(_) => Refused::CandidateChecksFailed(error.to_string()),
+        NotMerged::NotChecked(_) => Refused::NotChecked(error.to_string()),
+        NotMerged::Cancelled(why) => Refused::MergeCancelled(why),
+        NotMerged::Stopped { code, detail } => stopped(&code, detail),
         NotMerged::Closing => Refused::Draining,
         NotMerged::Failed(error) => error.into(),
+    }
+}
+
+/// A reason that was recorded, under the name that it has when it is told at once.
+fn stopped(code: &str, detail: String) -> Refused {
+    match code {
+        "candidate_checks_failed" => Refused::CandidateChecksFailed(detail),
+        "not_checked" => Refused::NotChecked(detail),
+        "cancelled" => Refused::MergeCancelled(detail),
+        "base_moved" => Refused::BaseMoved,
+        _ => Refused::MergeStopped(detail),
     }
 }

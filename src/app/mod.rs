@@ -30,13 +30,14 @@ pub use crate::journal::IdempotencyKey;
 pub use crate::shape::view::{DiffFormat, DiffView};
 pub use crate::shape::{request, schema, view};
 pub use create::Created;
+pub use end::Merged;
 pub use proof::PayloadFile;
 pub use refused::{FieldProblem, Refused};
 pub use serve::{StartError, serve, serve_with};
 
 use crate::dod::Head;
 use crate::git;
-use crate::run::{Run, RunId, Status};
+use crate::run::{Phase, Run, RunId, Status};
 use crate::runner::{Context, Runner, ask_gate, changed_paths, current_head};
 use crate::store::{StoreError, runs};
 use request::{PageRequest, RunFilter};
@@ -139,6 +140,19 @@ impl App {
             .map(|at| at as u64 + 1))
     }
 
+    /// The merge of a run, with its place in the queue of its base.
+    fn merge_view(&self, run: &Run) -> Result<Option<view::MergeView>, Refused> {
+        let position = match run.phase {
+            Phase::MergeQueued { .. } => {
+                let queue = self.read(|db| runs::merge_queue(db, &run.spec.base))?;
+                let at = queue.iter().position(|id| *id == run.id);
+                at.map(|at| at as u64 + 1)
+            }
+            _ => None,
+        };
+        Ok(view::MergeView::of(run, position))
+    }
+
     /// What a run in the queue waits for.
     fn waits_for(&self) -> &'static str {
         match self.context().room.low() {
@@ -206,6 +220,7 @@ impl App {
         let mut view = DetailView::of(&run, position, head, changed.as_deref(), gate);
         self.show_feedback(&run, &mut view);
         view.run.waits_for = position.map(|_| self.waits_for());
+        view.merge = self.merge_view(&run)?;
         Ok(view)
     }
 

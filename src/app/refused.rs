@@ -110,6 +110,21 @@ pub enum Refused {
         /// What is in progress there.
         busy: Option<&'static str>,
     },
+    /// Checks did not pass on the result of the merge.
+    #[error("{0}")]
+    CandidateChecksFailed(String),
+    /// The checks could not be run on the result of the merge.
+    #[error("{0}")]
+    NotChecked(String),
+    /// Somebody has cancelled the merge.
+    #[error("the merge was cancelled: {0}")]
+    MergeCancelled(String),
+    /// The merge that was waited for has stopped.
+    #[error("{0}")]
+    MergeStopped(String),
+    /// The work does not conflict with its base now.
+    #[error("the branch does not conflict with its base")]
+    NoConflict,
     /// The base moved each time that the merge was tried.
     #[error("the base moved while the merge was made; try again")]
     BaseMoved,
@@ -240,6 +255,8 @@ fn refusal_sentence(refusal: &Refusal) -> String {
         Refusal::NotAborted => "the run is not aborted; there is nothing to restore".to_owned(),
         Refusal::Aborting => "the run is being aborted".to_owned(),
         Refusal::Merging => "the run is being merged".to_owned(),
+        Refusal::TooLate => "the base is being moved or has been moved; it is too late".to_owned(),
+        Refusal::NoMerge => "no merge of the run is under way".to_owned(),
         Refusal::UnknownItem(id) => format!("there is no item `{id}` in this run"),
         Refusal::UnknownEvidence(id) => format!("there is no evidence `{id}` in this run"),
         Refusal::KindNotAccepted {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Error;
 use super::repository::Repository;
-use crate::run::CommitId;
+use crate::run::{CommitId, TreeId};
 
 impl Repository {
     /// The parents of each of these commits; one that is not in the repository is left out.
@@ -34,6 +34,32 @@ impl Repository {
                     .map(|hash| hash.parse().map_err(|_| output.unreadable(line)));
                 let commit = hashes.next().ok_or_else(|| output.unreadable(line))??;
                 Ok((commit, hashes.collect::<Result<_, _>>()?))
+            })
+            .collect()
+    }
+
+    /// The tree of each of these commits. All of them must be in the repository.
+    pub async fn trees_of_all(
+        &self,
+        commits: &BTreeSet<CommitId>,
+    ) -> Result<BTreeMap<CommitId, TreeId>, Error> {
+        if commits.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let output = self
+            .call("rev-list")
+            .args(["--no-walk=unsorted", "--no-commit-header"])
+            .args(["--format=%H %T", "--stdin"])
+            .stdin(lines(commits).into_bytes())
+            .run()
+            .await?;
+        let text = String::from_utf8_lossy(output.stdout()).into_owned();
+        text.lines()
+            .map(|line| {
+                let unreadable = || output.unreadable(line);
+                let (commit, tree) = line.split_once(' ').ok_or_else(unreadable)?;
+                let commit = commit.parse().map_err(|_| unreadable())?;
+                Ok((commit, tree.parse().map_err(|_| unreadable())?))
             })
             .collect()
     }

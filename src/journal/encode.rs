@@ -7,7 +7,7 @@ use crate::clock::rfc3339;
 use crate::dod::item_status;
 use crate::run::event::AttemptKind;
 use crate::run::{Event, EvidenceId, ItemId, Recorded, Run};
-use crate::shape::view::{EvidenceView, RunView};
+use crate::shape::view::{EvidenceView, MergeView, RunView};
 
 /// The name and JSON of the frame for this event, with the run as it is after it; nothing if readers are not told.
 #[must_use]
@@ -26,7 +26,6 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         | Event::Settled { .. }
         | Event::SettleFailed { .. }
         | Event::HeadMoved { .. }
-        | Event::MergeQueued { .. }
         | Event::MergeStarted { .. } => (FrameName::Status, status(run)),
         Event::ChecksStarted { round } => {
             let mut body = status(run);
@@ -47,6 +46,15 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
             });
             (FrameName::Status, body)
         }
+        Event::MergeQueued { .. } => {
+            let mut body = status(run);
+            body["merge"] = json!(MergeView::of(run, None));
+            (FrameName::Status, body)
+        }
+        Event::CandidateMade { .. } => (
+            FrameName::Candidate,
+            json!({"merge": MergeView::of(run, None)}),
+        ),
         Event::MergeStopped { code, detail } => {
             let mut body = status(run);
             body["merge"] = json!({"code": code, "detail": detail});
@@ -75,7 +83,6 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
         | Event::AttemptStarting { .. }
         | Event::ItemAdded { .. }
         | Event::DefinitionFixed { .. }
-        | Event::CandidateMade { .. }
         | Event::AbortStarted
         | Event::PlaceRemoved { .. } => return None,
     };

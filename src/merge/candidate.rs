@@ -80,6 +80,25 @@ pub async fn candidate(
     })
 }
 
+/// The files that stand between the two, from the root of the repository; none if they merge, or have nothing to merge.
+///
+/// # Errors
+/// git failed.
+pub async fn conflicts(
+    repo: &Repository,
+    onto: &CommitId,
+    head: &CommitId,
+) -> Result<Vec<String>, Error> {
+    if repo.merge_base(onto, head).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    match merged_tree(repo, onto, head).await {
+        Err(CandidateError::Conflict { paths }) => Ok(paths),
+        Err(CandidateError::Git(error)) => Err(error),
+        Ok(_) | Err(CandidateError::NothingToMerge | CandidateError::Unrelated) => Ok(Vec::new()),
+    }
+}
+
 async fn merged_tree(
     repo: &Repository,
     onto: &CommitId,

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::bring::{Blocked, bring, obstacle};
-use super::candidate::{Candidate, release};
+use super::candidate::release;
+use crate::gate::Cleared;
 use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository};
 use crate::run::CommitId;
 
@@ -67,20 +68,21 @@ pub enum LandRefused {
     Git(#[from] Error),
 }
 
-/// Lands the candidate on the branch: a compare-and-swap from the commit that it was made for. What refuses
+/// Lands the cleared candidate on the branch: a compare-and-swap from the commit that it was made for. What refuses
 /// is found before anything moves. Landing again what has landed says so and changes nothing.
 pub async fn land(
     repo: &Repository,
     base: &RefName,
-    candidate: &Candidate,
+    cleared: Cleared,
 ) -> Result<Landed, LandRefused> {
+    let (onto, candidate) = (cleared.onto(), &cleared.candidate().commit);
     let _in_order = repo.landing.lock().await;
     let gone = || LandRefused::BaseGone(base.to_string());
     let now = repo.resolve(base).await?.ok_or_else(gone)?;
     if let Some(landed) = landed_already(repo, candidate, &now).await? {
         return Ok(landed);
     }
-    if now != candidate.onto {
+    if now != *onto {
         return Err(LandRefused::BaseMoved { now });
     }
     if repo.is_symbolic(base) {
@@ -88,7 +90,7 @@ pub async fn land(
     }
     let checkouts = checkouts_of(repo, base)?;
     for checkout in &checkouts {
-        match obstacle(repo, checkout, &candidate.onto, &candidate.commit).await? {
+        match obstacle(repo, checkout, onto, candidate).await? {
             None => {}
             Some(Blocked::Busy(why)) => {
                 return Err(LandRefused::CheckoutBusy {
@@ -104,11 +106,11 @@ pub async fn land(
             }
         }
     }
-    break_own_lock(repo, base, &candidate.commit).await?;
+    break_own_lock(repo, base, candidate).await?;
     let edit = RefEdit::Move {
         name: base.clone(),
-        from: candidate.onto.clone(),
-        to: candidate.commit.clone(),
+        from: onto.clone(),
+        to: candidate.clone(),
     };
     match repo.edit_refs(&[edit], "merged by agent_runner_api").await {
         Ok(()) => {}
@@ -122,11 +124,11 @@ pub async fn land(
     let (mut brought, mut behind) = (Vec::new(), Vec::new());
     for checkout in checkouts {
         // It has landed: from here on nothing may say that it has not.
-        let mut brought_along = bring(repo, &checkout, &candidate.onto, &candidate.commit).await;
+        let mut brought_along = bring(repo, &checkout, onto, candidate).await;
         if let Err(error) = &brought_along {
             // Left like this, its owner's next commit would take the merge back.
             tracing::warn!(%error, checkout = %checkout.path.display(), "a checkout was not brought along; once more");
-            brought_along = again(repo, &checkout, candidate).await;
+            brought_along = again(repo, &checkout, onto, candidate).await;
         }
         match brought_along {
             Ok(None) => brought.push(checkout.path),
@@ -142,7 +144,7 @@ pub async fn land(
             }),
         }
     }
-    if let Err(error) = release(repo, &candidate.commit).await {
+    if let Err(error) = release(repo, candidate).await {
         tracing::warn!(%error, "the pin of a landed candidate stays");
     }
     Ok(Landed::Now {
@@ -155,19 +157,20 @@ pub async fn land(
 async fn again(
     repo: &Repository,
     checkout: &Checkout,
-    candidate: &Candidate,
+    onto: &CommitId,
+    candidate: &CommitId,
 ) -> Result<Option<Blocked>, Error> {
     repo.break_stale_locks().await?;
-    bring(repo, checkout, &candidate.onto, &candidate.commit).await
+    bring(repo, checkout, onto, candidate).await
 }
 
 async fn landed_already(
     repo: &Repository,
-    candidate: &Candidate,
+    candidate: &CommitId,
     now: &CommitId,
 ) -> Result<Option<Landed>, Error> {
     Ok(repo
-        .is_ancestor(&candidate.commit, now)
+        .is_ancestor(candidate, now)
         .await?
         .then_some(Landed::Already))
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! candidate(onto, head) -> a merge commit that nothing points at but a pin
-//!        |   checks run on its tree
+//!        |   checks run on its tree, and the gate clears it
 //!        v
-//! land(base, candidate) -> look at the checkouts of the base: refused before anything moved
+//! land(base, cleared)   -> look at the checkouts of the base: refused before anything moved
 //!                       -> compare-and-swap of the base: at most one lands on each commit
 //!                       -> bring the checkouts along
 //! ```
@@ -18,5 +18,5 @@ mod land;
 mod torn;
 
 pub use bring::{Blocked, bring_along};
-pub use candidate::{Candidate, CandidateError, candidate, release};
+pub use candidate::{Candidate, CandidateError, candidate, conflicts, release};
 pub use land::{Behind, LandRefused, Landed, break_own_lock, land};

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::ids::{AttemptId, RunId, TreeId};
 use super::outcome::{Failure, FailureCode, Outcome, Silence};
 use super::phase::Phase;
-use super::state::{Attempt, AttemptStage, Run};
+use super::state::{Attempt, AttemptStage, MergeStopped, Run};
 use crate::dod::{Evidence, Head, Verdict};
 
 /// The event cannot follow: a mistake of ours or a damaged journal, never a client's doing.
@@ -54,6 +54,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         session_id: None,
         model: spec.model.clone(),
         phase: Phase::Queued,
+        merge_stopped: None,
         version: 1,
     })
 }
@@ -303,6 +304,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             };
         }
         (Event::MergeQueued { message }, Phase::AtRest { outcome }) => {
+            run.merge_stopped = None;
             run.phase = Phase::MergeQueued {
                 message: message.clone(),
                 since: at,
@@ -335,6 +337,7 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             },
             Phase::AtRest { outcome } | Phase::MergeQueued { outcome, .. },
         ) => {
+            run.merge_stopped = None;
             run.phase = Phase::Merging {
                 onto: onto.clone(),
                 head: head.clone(),
@@ -343,9 +346,14 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             };
         }
         (
-            Event::MergeStopped { .. },
+            Event::MergeStopped { code, detail },
             Phase::Merging { outcome, .. } | Phase::MergeQueued { outcome, .. },
         ) => {
+            run.merge_stopped = Some(MergeStopped {
+                code: code.clone(),
+                detail: detail.clone(),
+                at,
+            });
             run.phase = Phase::AtRest {
                 outcome: outcome.clone(),
             };

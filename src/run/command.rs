@@ -53,6 +53,16 @@ pub enum Command {
         /// The new attempt.
         attempt: AttemptId,
     },
+    /// Let the run wait for its turn to land.
+    QueueMerge {
+        /// The first lines of the message.
+        message: Option<String>,
+    },
+    /// Take it out of that queue again, before the base is moved.
+    CancelMerge {
+        /// Why, for a person.
+        why: String,
+    },
     /// Move the base to this candidate.
     Merge {
         /// Where the base is.
@@ -112,6 +122,10 @@ pub enum Refusal {
     Aborting,
     /// It is being merged.
     Merging,
+    /// The base is being moved already.
+    TooLate,
+    /// No merge of it is under way.
+    NoMerge,
     /// There is no such item in this run.
     UnknownItem(ItemId),
     /// There is no such evidence in this run.
@@ -187,7 +201,7 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
             head,
             candidate,
             version,
-        } => match rested(run) {
+        } => match may_land(run, candidate) {
             Err(no) => Decision::No(no),
             Ok(()) if run.version != *version => Decision::No(Refusal::Changed),
             Ok(()) => Decision::Do(vec![Event::MergeStarted {
@@ -218,6 +232,21 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
             defined,
             round,
         } => see_head(run, head, carries.as_ref(), defined, round.as_ref()),
+        Command::QueueMerge { message } => match (&run.phase, rested(run)) {
+            (Phase::MergeQueued { .. }, _) => Decision::Already,
+            (_, Err(no)) => Decision::No(no),
+            (_, Ok(())) => Decision::Do(vec![Event::MergeQueued {
+                message: message.clone(),
+            }]),
+        },
+        Command::CancelMerge { why } => match &run.phase {
+            Phase::MergeQueued { .. } => Decision::Do(vec![Event::MergeStopped {
+                code: "cancelled".to_owned(),
+                detail: why.clone(),
+            }]),
+            Phase::Merging { .. } | Phase::Merged { .. } => Decision::No(Refusal::TooLate),
+            _ => Decision::No(Refusal::NoMerge),
+        },
         Command::Abort => match &run.phase {
             Phase::Aborted { .. } | Phase::Aborting { .. } => Decision::Already,
             Phase::Merged { .. } => Decision::No(Refusal::AlreadyMerged),
@@ -237,10 +266,22 @@ fn rested(run: &Run) -> Result<(), Refusal> {
     match &run.phase {
         Phase::AtRest { .. } => Ok(()),
         Phase::Merged { .. } => Err(Refusal::AlreadyMerged),
-        Phase::Merging { .. } => Err(Refusal::Merging),
+        Phase::MergeQueued { .. } | Phase::Merging { .. } => Err(Refusal::Merging),
         Phase::Aborted { .. } => Err(Refusal::RunAborted),
         Phase::Aborting { .. } => Err(Refusal::Aborting),
         _ => Err(Refusal::RunActive(run.status())),
+    }
+}
+
+/// Whether the run may land this candidate: one that waits lands the candidate that it has on record, and no other.
+fn may_land(run: &Run, candidate: &CommitId) -> Result<(), Refusal> {
+    match &run.phase {
+        Phase::MergeQueued {
+            candidate: Some(made),
+            ..
+        } if made.candidate.commit == *candidate => Ok(()),
+        Phase::MergeQueued { .. } => Err(Refusal::Changed),
+        _ => rested(run),
     }
 }
 

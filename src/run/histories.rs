@@ -8,12 +8,15 @@ use uuid::Uuid;
 
 use super::event::{AgentProcess, AttemptEnd, AttemptKind};
 use super::{
-    AgentKind, AgentSettings, AttemptId, Command, CommitId, Decision, EndedBy, Event, EvidenceId,
-    Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Round, RoundId, RoundWhy, Run,
-    RunId, Spec, apply, begin, decide,
+    AgentKind, AgentSettings, AttemptId, CandidateRound, Command, CommitId, Decision, EndedBy,
+    Event, EvidenceId, Exit, Failure, FailureCode, ItemId, Limits, Outcome, Phase, Round, RoundId,
+    RoundWhy, Run, RunId, Spec, apply, begin, decide,
 };
-use crate::dod::{Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Verdict};
-use crate::gate::{self, Facts};
+use crate::dod::check::{CheckRecord, CheckSpec, End, Failed, FailedCode};
+use crate::dod::{
+    Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, Verdict,
+};
+use crate::gate::{self, Facts, Permit, Proof};
 
 /// What is tried next.
 #[derive(Debug, Clone)]
@@ -31,7 +34,24 @@ enum Step {
     Reject(usize),
     Message,
     Retry,
-    Merge { stale_version: bool },
+    /// The check of the work itself ends.
+    CheckWork {
+        passed: bool,
+    },
+    Merge {
+        stale_version: bool,
+        onto: u8,
+    },
+    QueueMerge,
+    CancelMerge,
+    /// A candidate on the base that the work began from, or on one that has moved.
+    MakeCandidate {
+        onto: u8,
+    },
+    /// Its check ends.
+    CheckCandidate {
+        passed: bool,
+    },
     Land,
     StopMerge,
     Abort,
@@ -56,7 +76,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0..4_usize).prop_map(Step::Reject),
         1 => Just(Step::Message),
         1 => Just(Step::Retry),
-        3 => any::<bool>().prop_map(|stale_version| Step::Merge { stale_version }),
+        3 => any::<bool>().prop_map(|passed| Step::CheckWork { passed }),
+        3 => (any::<bool>(), 200..202_u8)
+            .prop_map(|(stale_version, onto)| Step::Merge { stale_version, onto }),
+        2 => Just(Step::QueueMerge),
+        1 => Just(Step::CancelMerge),
+        3 => (200..202_u8).prop_map(|onto| Step::MakeCandidate { onto }),
+        3 => any::<bool>().prop_map(|passed| Step::CheckCandidate { passed }),
         2 => Just(Step::Land),
         1 => Just(Step::StopMerge),
         1 => Just(Step::Abort),
@@ -68,6 +94,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..60)
 }
 
+/// To a run at rest whose review is validated, so that more histories come to a merge.
+fn all_but_the_checks() -> Vec<Step> {
+    vec![
+        Step::Place,
+        Step::Start,
+        Step::End(true),
+        Step::Settle(0),
+        Step::Attach(0),
+        Step::Validate(0),
+        Step::CheckWork { passed: true },
+    ]
+}
+
 fn commit(n: u8) -> CommitId {
     format!("{n:040x}").parse().unwrap()
 }
@@ -77,6 +116,19 @@ fn head(n: u8) -> Head {
         commit: commit(n),
         tree: format!("{:040x}", u64::from(n) + 1000).parse().unwrap(),
     }
+}
+
+/// The merge of this work: on the base that it began from its tree is the work's own.
+fn candidate(work: u8, onto: u8) -> Head {
+    let tree = if onto == 200 { work } else { 50 + work };
+    Head {
+        commit: commit(100 + 10 * work + (onto - 200)),
+        tree: head(tree).tree,
+    }
+}
+
+fn number(commit: &CommitId) -> u8 {
+    u8::from_str_radix(&commit.as_str()[32..], 16).unwrap()
 }
 
 fn new_run() -> Run {
@@ -107,11 +159,14 @@ fn new_run() -> Run {
             ..ItemSpec::of("", "")
         },
     };
+    let mut tests = item("tests", true);
+    tests.spec.validator = Validator::Check;
+    tests.spec.check = Some(CheckSpec::of("cargo test"));
     let created = Event::Created {
         spec,
         branch: "auto/x-00000000".to_owned(),
         worktree_path: "/w/x".to_owned(),
-        items: vec![item("review", true), item("note", false)],
+        items: vec![item("review", true), item("note", false), tests],
     };
     let run = begin(RunId(Uuid::now_v7()), Timestamp::UNIX_EPOCH, &created).unwrap();
     let queued = Event::AttemptQueued {
@@ -153,18 +208,82 @@ fn round(run: &Run, n: u8) -> Round {
     }
 }
 
-fn gate_of(run: &Run) -> bool {
+fn ask_gate(run: &Run, onto: u8) -> Option<Permit> {
     gate::ask(&Facts {
-        status: run.status(),
+        status: run.status_for_gate(),
         accidental_stub: false,
         head: run.head.as_ref(),
-        onto: Some(&commit(200)),
+        onto: Some(&commit(onto)),
         contained: false,
         items: &run.items,
         evidence: &run.evidence,
         changed: None,
     })
-    .is_ok()
+    .ok()
+}
+
+fn gate_of(run: &Run) -> bool {
+    ask_gate(run, 200).is_some()
+}
+
+/// The check of `tests` ends on this tree.
+fn checked(run: &Run, on: Head, candidate_of: Option<CommitId>, passed: bool) -> Vec<Event> {
+    let evidence = Evidence {
+        payload: Payload::Text {
+            text: "log".to_owned(),
+        },
+        head: on,
+        check: Some(CheckRecord {
+            key: String::new(),
+            cmd: "cargo test".to_owned(),
+            end: End::Exited {
+                code: i32::from(!passed),
+            },
+            failed: (!passed).then(|| Failed {
+                code: FailedCode::ExitCode,
+                detail: String::new(),
+            }),
+            duration_ms: 1,
+            counts: None,
+            environment: String::new(),
+            tools: BTreeMap::new(),
+            own_network: false,
+            cached_from: None,
+            on_base: None,
+        }),
+        candidate_of,
+        author: Author::Check,
+        ..evidence(run, 2)
+    };
+    let (id, by) = (evidence.id, "check".to_owned());
+    let verdict = if passed {
+        Event::EvidenceValidated {
+            evidence: id,
+            by,
+            overrides: None,
+        }
+    } else {
+        Event::EvidenceRejected {
+            evidence: id,
+            by,
+            reason: "exit_code".to_owned(),
+        }
+    };
+    vec![Event::EvidenceAttached { evidence }, verdict]
+}
+
+/// The candidate that would land on this base: the one on record, or a new one; nothing if the base or the work moved on
+/// from the one on record.
+fn landing(run: &Run, onto: u8) -> Option<Head> {
+    let work = run.head.as_ref()?;
+    match &run.phase {
+        Phase::MergeQueued { candidate, .. } => {
+            let round = candidate.as_ref()?;
+            let same = round.onto == commit(onto) && round.head == work.commit;
+            same.then(|| round.candidate.clone())
+        }
+        _ => Some(candidate(number(&work.commit), onto)),
+    }
 }
 
 /// What this step comes to: events, as the driver or `decide` would give them.
@@ -286,14 +405,54 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
         Step::Retry => asked(&Command::Retry {
             attempt: AttemptId(Uuid::now_v7()),
         }),
-        Step::Merge { stale_version } => {
-            if !gate_of(run) {
-                return Vec::new();
+        Step::CheckWork { passed } => match (&run.phase, &run.head) {
+            (Phase::AtRest { .. }, Some(work)) => checked(run, work.clone(), None, *passed),
+            _ => Vec::new(),
+        },
+        Step::QueueMerge => asked(&Command::QueueMerge { message: None }),
+        Step::CancelMerge => asked(&Command::CancelMerge { why: String::new() }),
+        Step::MakeCandidate { onto } => match &run.head {
+            Some(work) => vec![Event::CandidateMade {
+                candidate: CandidateRound {
+                    id: RoundId(Uuid::now_v7()),
+                    onto: commit(*onto),
+                    head: work.commit.clone(),
+                    candidate: candidate(number(&work.commit), *onto),
+                    items: vec![run.items[2].id],
+                },
+            }],
+            None => Vec::new(),
+        },
+        Step::CheckCandidate { passed } => match &run.phase {
+            Phase::MergeQueued {
+                candidate: Some(round),
+                ..
+            } => {
+                let of = Some(round.head.clone());
+                checked(run, round.candidate.clone(), of, *passed)
             }
+            _ => Vec::new(),
+        },
+        Step::Merge {
+            stale_version,
+            onto,
+        } => {
+            let (Some(permit), Some(candidate)) = (ask_gate(run, *onto), landing(run, *onto))
+            else {
+                return Vec::new();
+            };
+            let proof = Proof {
+                items: &run.items,
+                evidence: &run.evidence,
+                changed: &[],
+            };
+            let Ok(cleared) = gate::clear(permit, candidate, &proof) else {
+                return Vec::new();
+            };
             let events = asked(&Command::Merge {
-                onto: commit(200),
-                head: run.head.clone().unwrap().commit,
-                candidate: commit(201),
+                onto: cleared.onto().clone(),
+                head: cleared.head().commit.clone(),
+                candidate: cleared.candidate().commit.clone(),
                 version: run.version - u64::from(*stale_version),
             });
             assert!(
@@ -303,7 +462,10 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
             events
         }
         Step::Land => vec![Event::Merged {
-            commit: commit(201),
+            commit: match &run.phase {
+                Phase::Merging { candidate, .. } => candidate.clone(),
+                _ => commit(201),
+            },
         }],
         Step::StopMerge => vec![Event::MergeStopped {
             code: "base_moved".to_owned(),
@@ -333,6 +495,8 @@ fn is_asked(step: &Step) -> bool {
             | Step::Check(_)
             | Step::SeeHead(..)
             | Step::Merge { .. }
+            | Step::QueueMerge
+            | Step::CancelMerge
             | Step::Abort
             | Step::Restore
     )
@@ -340,9 +504,10 @@ fn is_asked(step: &Step) -> bool {
 
 proptest! {
     #[test]
-    fn what_must_always_hold_holds_in_every_history(steps in steps()) {
+    fn what_must_always_hold_holds_in_every_history(ready in any::<bool>(), steps in steps()) {
         let mut run = new_run();
-        for step in steps {
+        let first = if ready { all_but_the_checks() } else { Vec::new() };
+        for step in first.into_iter().chain(steps) {
             let before = run.clone();
             let wanted = events(&run, &step);
             let mut taken = 0;
@@ -373,6 +538,15 @@ proptest! {
                         && Some(&e.head.tree) == before.head.as_ref().map(|h| &h.tree)
                 });
                 prop_assert!(proven);
+                // And the newest word of the check on the very tree that lands is that it passes.
+                let Phase::Merging { onto, candidate: lands, .. } = &run.phase else { unreachable!() };
+                let work = number(&before.head.as_ref().unwrap().commit);
+                let made = candidate(work, number(onto));
+                prop_assert_eq!(lands, &made.commit);
+                let of_tree = |e: &&Evidence| e.check.is_some() && e.head.tree == made.tree;
+                let newest = before.evidence.iter().rfind(of_tree);
+                let passed = newest.is_some_and(|e| matches!(e.verdict, Verdict::Validated { .. }));
+                prop_assert!(passed);
             }
             // While it lands, what the gate was asked about stands still.
             if matches!(before.phase, Phase::Merging { .. }) && matches!(run.phase, Phase::Merging { .. }) {

@@ -58,6 +58,17 @@ pub enum AttemptStage {
     },
 }
 
+/// Why a merge did not happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeStopped {
+    /// The stable name of the reason.
+    pub code: String,
+    /// The reason, for a person.
+    pub detail: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A run, as its events tell it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
@@ -95,6 +106,8 @@ pub struct Run {
     pub model: Option<String>,
     /// Where it is in its life.
     pub phase: Phase,
+    /// Why the last merge that was asked for did not happen; nothing once another one has begun.
+    pub merge_stopped: Option<MergeStopped>,
     /// How many events have made it: what was decided on one version is not done on another.
     pub version: u64,
 }
@@ -103,10 +116,6 @@ impl Run {
     /// The word of the API for its phase.
     #[must_use]
     pub fn status(&self) -> Status {
-        let at_rest = |outcome: &Outcome| match outcome {
-            Outcome::Finished => Status::Finished,
-            Outcome::Failed(_) => Status::Failed,
-        };
         match &self.phase {
             Phase::Queued => Status::Queued,
             Phase::Preparing => Status::Preparing,
@@ -117,6 +126,15 @@ impl Run {
             Phase::Merged { .. } => Status::Merged,
             Phase::Aborting { was, .. } => *was,
             Phase::Aborted { .. } => Status::Aborted,
+        }
+    }
+
+    /// The word for it that counts for the gate when its turn to land has come: as if it were at rest.
+    #[must_use]
+    pub fn status_for_gate(&self) -> Status {
+        match &self.phase {
+            Phase::MergeQueued { outcome, .. } => at_rest(outcome),
+            _ => self.status(),
         }
     }
 
@@ -221,5 +239,12 @@ impl Run {
     pub fn is_live(&self) -> bool {
         !matches!(self.phase, Phase::Merged { .. } | Phase::Aborted { .. })
             && !matches!(self.status(), Status::Failed)
+    }
+}
+
+fn at_rest(outcome: &Outcome) -> Status {
+    match outcome {
+        Outcome::Finished => Status::Finished,
+        Outcome::Failed(_) => Status::Failed,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 
 use super::checks::{Told, UnderWay};
-use super::land::{Landed, MergeAsk, NotMerged};
+use super::land::{InQueue, MergeAnswer, MergeAsk, NotMerged, Turn};
 use super::slots::Slot;
 use super::take_away::{NotAborted, NotRestored};
 use super::work::{Seen, Working};
@@ -45,10 +45,18 @@ pub(super) enum Ask {
     },
     /// Go on with an abort.
     FinishAbort,
-    /// Land it.
+    /// Land it, or let it wait for its turn.
     Merge {
         ask: MergeAsk,
-        reply: oneshot::Sender<Result<Landed, NotMerged>>,
+        reply: oneshot::Sender<Result<MergeAnswer, NotMerged>>,
+    },
+    /// Its turn to land has come.
+    TakeTurn { turn: Turn },
+    /// Wait for its turn again: the service has started.
+    WaitAgain,
+    /// Take it out of the merge queue.
+    CancelMerge {
+        reply: oneshot::Sender<Result<Run, NotMerged>>,
     },
     /// Find out whether a landing that was interrupted has happened. Its lane is held from before the first request.
     FinishMerge { lane: OwnedMutexGuard<()> },
@@ -71,6 +79,7 @@ pub(super) struct Driver {
     inbox: mpsc::UnboundedReceiver<Ask>,
     pub(super) working: Option<Working>,
     pub(super) checking: Option<UnderWay>,
+    pub(super) in_queue: InQueue,
 }
 
 /// What comes next.
@@ -82,6 +91,8 @@ enum Next {
     Seen(Seen),
     /// Something is told of the checks that run.
     Checks(Told),
+    /// Something is told of the checks of its candidate.
+    Candidate(Told),
 }
 
 impl Driver {
@@ -92,6 +103,7 @@ impl Driver {
             inbox,
             working: None,
             checking: None,
+            in_queue: InQueue::default(),
         }
     }
 
@@ -101,7 +113,8 @@ impl Driver {
 
     pub(super) async fn drive(mut self) {
         loop {
-            let next = if self.working.is_none() && self.checking.is_none() {
+            let idle = self.working.is_none() && self.checking.is_none() && self.in_queue.is_idle();
+            let next = if idle {
                 match self.inbox.try_recv() {
                     Ok(ask) => Next::Asked(ask),
                     Err(_) => match self.runner.dismiss(self.id, &mut self.inbox) {
@@ -148,6 +161,7 @@ impl Driver {
             Some(ask) = self.inbox.recv() => Next::Asked(ask),
             seen = seen => Next::Seen(seen),
             told = told => Next::Checks(told),
+            told = self.in_queue.told() => Next::Candidate(told),
         }
     }
 
@@ -165,6 +179,7 @@ impl Driver {
             }
             Next::Checks(told) => self.hear_of_checks(told).await,
             Next::Asked(ask) => self.answer(ask).await,
+            Next::Candidate(told) => self.hear_of_candidate(told).await,
         }
     }
 
@@ -205,11 +220,24 @@ impl Driver {
             }
             Ask::FinishAbort => self.finish_abort().await,
             Ask::Merge { ask, reply } => {
-                let merged = self.merge(ask).await;
+                let merged = self.merge(&ask).await;
                 if matches!(merged, Err(NotMerged::Failed(_))) {
                     self.go_on_later();
                 }
-                drop(reply.send(merged));
+                match merged {
+                    Ok(MergeAnswer::UnderWay) if ask.to_its_end => self.tell_at_the_end(reply),
+                    answer => drop(reply.send(answer)),
+                }
+                Ok(())
+            }
+            Ask::TakeTurn { turn } => self.take_turn(turn).await,
+            Ask::WaitAgain => self.wait_again().await,
+            Ask::CancelMerge { reply } => {
+                let cancelled = self.cancel_merge("somebody cancelled it").await;
+                if matches!(cancelled, Err(NotMerged::Failed(_))) {
+                    self.go_on_later();
+                }
+                drop(reply.send(cancelled));
                 Ok(())
             }
             Ask::FinishMerge { lane } => {
@@ -238,7 +266,7 @@ impl Driver {
     /// The journal has the last intent: what a start of the service would do from there is done a little later.
     pub(super) fn go_on_later(&self) {
         // An agent that is watched goes on by itself, and so do checks.
-        if self.working.is_none() && self.checking.is_none() {
+        if self.working.is_none() && self.checking.is_none() && !self.in_queue.checks() {
             self.runner.recover_later(self.id);
         }
     }

@@ -4,7 +4,7 @@ use super::{Context, changed_paths};
 use crate::dod::Head;
 use crate::gate::{self, Blocker, Facts, Permit};
 use crate::git::{Error, RefName};
-use crate::run::{CommitId, Phase, Run, StubReason};
+use crate::run::{CommitId, Phase, Run, Status, StubReason};
 
 /// The answer of the gate, with the facts that it was asked about.
 #[derive(Debug)]
@@ -56,6 +56,18 @@ pub async fn base_tip(context: &Context, run: &Run) -> Result<Option<CommitId>, 
 /// # Errors
 /// git failed.
 pub async fn ask_gate(context: &Context, run: &Run) -> Result<Asked, Error> {
+    ask_as(context, run, run.status()).await
+}
+
+/// May this run merge, whose turn in the merge queue it is? That it waits there is no reason against it.
+///
+/// # Errors
+/// git failed.
+pub(super) async fn ask_gate_in_turn(context: &Context, run: &Run) -> Result<Asked, Error> {
+    ask_as(context, run, run.status_for_gate()).await
+}
+
+async fn ask_as(context: &Context, run: &Run, status: Status) -> Result<Asked, Error> {
     let head = current_head(context, run).await?;
     let onto = base_tip(context, run).await?;
     let contained = match (&head, &onto) {
@@ -69,7 +81,7 @@ pub async fn ask_gate(context: &Context, run: &Run) -> Result<Asked, Error> {
         _ => None,
     };
     let answer = gate::ask(&Facts {
-        status: run.status(),
+        status,
         accidental_stub: run.spec.stub == Some(StubReason::NoAgent),
         head: head.as_ref(),
         onto: onto.as_ref(),

@@ -54,7 +54,7 @@ use driver::{Ask, Driver};
 use failures::Failures;
 use files::Files;
 pub use gate::{Asked, ask_gate, base_tip, current_head};
-pub use land::{Landed, MergeAsk, NotMerged};
+pub use land::{CheckFailed, Landed, Lanes, MergeAnswer, MergeAsk, NotMerged, conflict_of};
 use room::{FileSystem, Room};
 use slots::Slots;
 pub use take_away::{NotAborted, NotRestored};
@@ -101,10 +101,6 @@ pub struct Context {
     pub failures: Failures,
 }
 
-/// A lane for each base branch: one landing at a time.
-#[derive(Debug, Default)]
-pub struct Lanes(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
-
 impl Context {
     /// Looks for what worktrees do not have of the repository, and says so in the log and from now on in health.
     ///
@@ -122,12 +118,6 @@ impl Context {
         // Asked once a start: the first answer stays.
         let _ = self.left_out.set(left_out);
         Ok(())
-    }
-
-    /// The lane of a base branch: who holds its lock may land there.
-    fn lane(&self, base: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut lanes = self.lanes.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.entry(base.to_owned()).or_default().clone()
     }
 }
 
@@ -257,12 +247,22 @@ impl Runner {
         stopped.unwrap_or_else(|| Err(anyhow::anyhow!("the service is stopping")))
     }
 
-    /// Lands a run, if its gate is open.
+    /// Lands a run, if its gate is open; or lets it wait for its turn.
     ///
     /// # Errors
     /// As [`NotMerged`] says.
-    pub async fn merge(&self, run: RunId, ask: MergeAsk) -> Result<Landed, NotMerged> {
+    pub async fn merge(&self, run: RunId, ask: MergeAsk) -> Result<MergeAnswer, NotMerged> {
         self.asked(run, |reply| Ask::Merge { ask, reply })
+            .await
+            .unwrap_or_else(|| Err(NotMerged::Closing))
+    }
+
+    /// Takes a run out of the merge queue, before its base is moved.
+    ///
+    /// # Errors
+    /// It is not in it, or it is too late; or something of ours failed.
+    pub async fn cancel_merge(&self, run: RunId) -> Result<Run, NotMerged> {
+        self.asked(run, |reply| Ask::CancelMerge { reply })
             .await
             .unwrap_or_else(|| Err(NotMerged::Closing))
     }

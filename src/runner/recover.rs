@@ -13,6 +13,7 @@
 //! | | cannot be read or looked for | as it is, and looked at again: unknown is not dead |
 //! | checking, leftovers are committed | | settled |
 //! | checking, a round is under way | what is left of it is ended | the same round, from its first check; results that it has stay |
+//! | waiting to land | | its candidate and that one's checks go; it keeps its place in the queue |
 //! | merging | base contains the candidate | merged |
 //! | | it does not | as before the merge |
 //! | aborting | | aborted |
@@ -44,7 +45,14 @@ impl Runner {
         let under_way = store.read(|db| {
             runs::ids_by_phase(
                 db,
-                &["preparing", "running", "checking", "merging", "aborting"],
+                &[
+                    "preparing",
+                    "running",
+                    "checking",
+                    "merge_queued",
+                    "merging",
+                    "aborting",
+                ],
             )
         })?;
         let landed = store.read(runs::merged_but_placed)?;
@@ -150,9 +158,11 @@ impl Runner {
                 self.send(id, Ask::CarryOut { after_crash: true });
             }
             Phase::Merging { .. } => {
-                let lane = self.context().lane(&run.spec.base).lock_owned().await;
+                let lane = self.context().lanes.landing(&run.spec.base);
+                let lane = lane.lock_owned().await;
                 self.send(id, Ask::FinishMerge { lane });
             }
+            Phase::MergeQueued { .. } => self.send(id, Ask::WaitAgain),
             Phase::Aborting { .. } => self.send(id, Ask::FinishAbort),
             Phase::Preparing | Phase::Running => {
                 let Some(slot) = slot else {
@@ -195,11 +205,8 @@ impl Runner {
                     }
                 }
             }
-            Phase::Queued
-            | Phase::AtRest { .. }
-            | Phase::MergeQueued { .. }
-            | Phase::Merged { .. }
-            | Phase::Aborted { .. } => {}
+            Phase::Queued | Phase::AtRest { .. } | Phase::Merged { .. } | Phase::Aborted { .. } => {
+            }
         }
         Ok(())
     }

@@ -61,6 +61,10 @@ impl From<StoreError> for NotRestored {
 impl Driver {
     /// Takes the run away. Asked again, it goes on where it was left, or finds that it is done.
     pub(super) async fn abort(&mut self) -> Result<Run, NotAborted> {
+        let run = self.run()?;
+        if matches!(run.phase, Phase::MergeQueued { .. }) {
+            self.leave_lane(&run, "the run was aborted").await?;
+        }
         let journal = &self.context().journal;
         let run = match journal.ask(self.id, Command::Abort).await? {
             Answer::No(refusal) => return Err(NotAborted::State(refusal)),

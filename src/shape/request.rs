@@ -207,6 +207,9 @@ pub struct MergeRequest {
     pub message: Option<String>,
     /// Only say whether it would merge.
     pub dry_run: bool,
+    /// Seconds to wait for the end of a merge that has to wait for its turn or for checks; 0, at once, if absent.
+    #[schema(maximum = 86_400)]
+    pub wait_s: Option<u64>,
 }
 
 /// Which checks to run.

@@ -51,9 +51,12 @@ pub fn project(connection: &Connection, run: &Run, recorded: &Recorded) -> Resul
 
 fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), StoreError> {
     let view = RunView::of(run, None);
-    let queued_seq = (run.status() == Status::Queued
-        && matches!(recorded.event, Event::AttemptQueued { .. }))
-    .then_some(recorded.seq);
+    // Its place in the queue that it waits in: for a slot, or for its turn to land.
+    let queued_seq = match recorded.event {
+        Event::AttemptQueued { .. } if run.status() == Status::Queued => Some(recorded.seq),
+        Event::MergeQueued { .. } => Some(recorded.seq),
+        _ => None,
+    };
     connection
         .prepare_cached(
             "INSERT INTO runs (id, workflow, mode, issue_id, card_id, kanban_app, prompt, agent, stub_reason, model, branch, \
@@ -282,6 +285,19 @@ pub fn queue(connection: &Connection) -> Result<Vec<RunId>, StoreError> {
         .prepare_cached("SELECT id FROM runs WHERE status = 'queued' ORDER BY queued_seq, id")
         .attempted("prepare to read the queue")?;
     ids(&mut statement, [])
+}
+
+/// The runs that wait for their turn to land on this base, or have it: the first in the queue first.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn merge_queue(connection: &Connection, base: &str) -> Result<Vec<RunId>, StoreError> {
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT id FROM runs WHERE phase = 'merge_queued' AND base = ? ORDER BY queued_seq, id",
+        )
+        .attempted("prepare to read the merge queue")?;
+    ids(&mut statement, params![base])
 }
 
 /// How many runs have each status.

@@ -38,6 +38,8 @@ pub enum Code {
     MergeMissing,
     /// A merge commit is not the one that was allowed.
     MergeChanged,
+    /// A merge whose required checks have not passed on its tree.
+    MergeUnproven,
     /// A run's worktree is gone.
     WorktreeMissing,
     /// A run's branch is gone.
@@ -133,6 +135,7 @@ impl Code {
             Code::PayloadChanged => ("payload_changed", "I8", "payloads"),
             Code::MergeMissing => ("merge_missing", "I7", "landings"),
             Code::MergeChanged => ("merge_changed", "I1", "landings"),
+            Code::MergeUnproven => ("merge_unproven", "I1", "landings"),
             Code::WorktreeMissing => ("worktree_missing", "I5", "places"),
             Code::BranchMissing => ("branch_missing", "I5", "places"),
             Code::PlaceOrphaned => ("place_orphaned", "I5", "places"),

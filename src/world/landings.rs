@@ -1,9 +1,11 @@
-//! I1, I7: what is recorded as merged is in the base, and is the merge that was allowed.
+//! I1, I7: what is recorded as merged is in the base, is the merge that was allowed, and has the tree that was checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::{Code, Finding};
 use super::{CheckError, Runs};
+use crate::dod::Head;
+use crate::gate::{self, Proof};
 use crate::git::RefName;
 use crate::run::{CommitId, Phase, Run};
 use crate::runner::Context;
@@ -32,6 +34,10 @@ pub(super) async fn check(context: &Context, runs: &Runs) -> Result<Vec<Finding>
             Some(tip) => context.repository.not_in_history(&there, tip).await?,
             None => there,
         };
+        let checked = landed.iter().filter(|(told, _)| has_checks(&told.run));
+        let checked = checked.map(|(_, commit)| (*commit).clone());
+        let checked: BTreeSet<_> = checked.filter(|c| parents.contains_key(c)).collect();
+        let trees = context.repository.trees_of_all(&checked).await?;
         for (told, commit) in landed {
             let run = &told.run;
             let Some(parents) = parents.get(commit) else {
@@ -42,9 +48,73 @@ pub(super) async fn check(context: &Context, runs: &Runs) -> Result<Vec<Finding>
                 findings.push(missing(run, commit, base, &format!("is not in `{base}`")));
             }
             findings.extend(changed(told, commit, parents));
+            if let (Some(tree), [onto, head]) = (trees.get(commit), parents.as_slice()) {
+                let merge = Head {
+                    commit: commit.clone(),
+                    tree: tree.clone(),
+                };
+                findings.extend(unproven(context, run, onto, head, &merge).await?);
+            }
         }
     }
     Ok(findings)
+}
+
+fn has_checks(run: &Run) -> bool {
+    let mut items = run.items.iter();
+    items.any(|item| item.spec.required && item.spec.check.is_some())
+}
+
+async fn unproven(
+    context: &Context,
+    run: &Run,
+    onto: &CommitId,
+    head: &CommitId,
+    merge: &Head,
+) -> Result<Option<Finding>, CheckError> {
+    let head = match &run.head {
+        Some(recorded) if recorded.commit == *head => recorded.clone(),
+        _ => Head {
+            commit: head.clone(),
+            tree: context.repository.tree_of(head).await?,
+        },
+    };
+    let ask = |changed: &[String]| {
+        let proof = Proof {
+            items: &run.items,
+            evidence: &run.evidence,
+            changed,
+        };
+        gate::unproven(&head, merge, &proof)
+    };
+    // Which items apply is asked of git only where it matters.
+    let every = run.items.iter().filter_map(|item| item.spec.when.as_ref());
+    let changed: Vec<String> = if every.count() == 0 {
+        Vec::new()
+    } else {
+        context
+            .repository
+            .changed_paths(onto, &merge.commit)
+            .await?
+    };
+    let keys: Vec<String> = ask(&changed)
+        .iter()
+        .filter_map(|id| run.item(*id))
+        .map(|item| format!("`{}`", item.spec.key))
+        .collect();
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    let detail = format!(
+        "run {} is merged as {}, and no check of that tree has passed for {}",
+        run.id,
+        merge.commit,
+        keys.join(", ")
+    );
+    let finding = Finding::new(Code::MergeUnproven, merge.commit.as_str(), detail).of(run.id);
+    Ok(Some(finding.by_hand(
+        "run the checks on this commit by hand, and revert it if they do not pass",
+    )))
 }
 
 fn missing(run: &Run, commit: &CommitId, base: &str, how: &str) -> Finding {

@@ -177,14 +177,17 @@ fn of_run(root: &Path, seen: &Seen, run: &Run) -> Vec<Finding> {
     let id = run.id;
     let mut findings = Vec::new();
     match &run.phase {
-        Phase::Queued | Phase::Running | Phase::AtRest { .. } if run.placed => {
+        Phase::Queued | Phase::Running | Phase::AtRest { .. } | Phase::MergeQueued { .. }
+            if run.placed =>
+        {
             if !has_folder {
                 let detail = format!("the worktree of run {id} is gone");
                 let finding = Finding::new(Code::WorktreeMissing, path, detail).of(id);
                 findings.push(finding.by_hand("abort the run: what is on its branch is preserved"));
             }
             // An agent at work may do with its branch what it likes, and what it left is settled after it.
-            if matches!(run.phase, Phase::AtRest { .. }) && !seen.refs.contains_key(&name) {
+            let at_rest = matches!(run.phase, Phase::AtRest { .. } | Phase::MergeQueued { .. });
+            if at_rest && !seen.refs.contains_key(&name) {
                 let detail = format!("the branch of run {id} is gone");
                 let head = run
                     .head
@@ -241,6 +244,10 @@ fn refs(context: &Context, seen: &Seen, audit: &Audit) -> Vec<Finding> {
         .values()
         .filter_map(|told| match &told.run.phase {
             Phase::Merging { candidate, .. } => Some(candidate),
+            Phase::MergeQueued {
+                candidate: Some(round),
+                ..
+            } => Some(&round.candidate.commit),
             _ => None,
         })
         .collect();

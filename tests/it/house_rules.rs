@@ -26,7 +26,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worktree", &["effect", "git", "run"]),
     ("agent", &["run"]),
     ("process", &["clock", "effect", "run"]),
-    ("merge", &["effect", "git", "run"]),
+    // Landing consumes the gate's leave.
+    ("merge", &["effect", "gate", "git", "run"]),
     ("journal", &["clock", "dod", "run", "shape", "store"]),
     // Who walks a run through the stages.
     (
@@ -40,7 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "world",
         &[
-            "clock", "dod", "git", "merge", "process", "run", "runner", "store", "worktree",
+            "clock", "dod", "gate", "git", "merge", "process", "run", "runner", "store", "worktree",
         ],
     ),
     // The service as its doors see it.

@@ -57,6 +57,7 @@ codes! {
     NotAborted = CONFLICT, "The run was not aborted";
     Aborting = CONFLICT, "The run is being aborted";
     Merging = CONFLICT, "The run is being merged";
+    TooLate = CONFLICT, "It is too late";
     EvidenceStale = CONFLICT, "The evidence speaks of an earlier state of the work";
     EvidenceRejected = CONFLICT, "The evidence was rejected";
     EvidenceValidated = CONFLICT, "The evidence is validated";
@@ -70,6 +71,11 @@ codes! {
     NothingToMerge = CONFLICT, "There is nothing to merge";
     MergeConflict = CONFLICT, "The branch conflicts with the base";
     BaseCheckedOutDirty = CONFLICT, "The base is checked out with changes in the way";
+    CandidateChecksFailed = CONFLICT, "Checks did not pass on the result of the merge";
+    NotChecked = CONFLICT, "The checks could not be run on the result of the merge";
+    Cancelled = CONFLICT, "The merge was cancelled";
+    MergeStopped = CONFLICT, "The merge has stopped";
+    NoConflict = CONFLICT, "There is no conflict";
     BaseMoved = CONFLICT, "The base moved";
     CannotRestore = CONFLICT, "The run cannot be restored";
     WorkflowConflict = CONFLICT, "The workflow cannot be changed so";

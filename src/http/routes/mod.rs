@@ -44,7 +44,11 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(evidence::reject))
         .routes(routes!(payload::payload))
         .routes(routes!(checks::check, checks::show, checks::stop))
-        .routes(routes!(life::merge))
+        .routes(routes!(
+            life::merge,
+            life::merge_under_way,
+            life::cancel_merge
+        ))
         .routes(routes!(life::abort))
         .routes(routes!(life::restore))
         .routes(routes!(life::message))

@@ -67,6 +67,8 @@ pub struct MergedView {
     pub head: String,
     /// Checkouts of the base that were brought along.
     pub fast_forwarded: Vec<String>,
+    /// Of a dry run: the keys of the items whose checks would be run on the result of the merge first.
+    pub to_check: Vec<String>,
 }
 
 /// Shapes of a diff.

@@ -4,6 +4,7 @@ mod answer;
 mod checks;
 mod gc;
 mod health;
+mod merge;
 mod proof;
 mod run;
 
@@ -13,5 +14,6 @@ pub use checks::{
 };
 pub use gc::{GcItem, GcView};
 pub use health::{ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView};
+pub use merge::{CandidateItemView, CandidateView, MergeStage, MergeView};
 pub use proof::{DetailView, EvidenceView, GateView, ItemCheckView, ItemView, SourceView};
 pub use run::{AttemptView, FailureView, NoticeView, RunView};

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::checks::{CheckView, FeedbackView};
+use super::merge::MergeView;
 use super::run::{AttemptView, RunView};
 use crate::clock::rfc3339;
 use crate::dod::check::CheckSpec;
@@ -29,6 +30,8 @@ pub struct DetailView {
     /// Where the items were written, later ones in the place of earlier ones with the same key.
     pub dod_sources: Vec<SourceView>,
     pub gate: GateView,
+    /// The merge that is under way, or how the last one ended; null if none was asked for.
+    pub merge: Option<MergeView>,
     pub attempts: Vec<AttemptView>,
     /// Why nothing is heard of the agent's supervisor, while nothing is; the agent goes on.
     pub supervisor_silent: Option<Silence>,
@@ -137,6 +140,8 @@ pub struct EvidenceView {
     pub commit: String,
     pub tree: String,
     pub base_commit: String,
+    /// The work's commit, if `commit` is what merging it would result in: it speaks of that alone.
+    pub candidate_of: Option<String>,
     pub sha256: String,
     pub size: u64,
     pub author: dod::Author,
@@ -149,8 +154,6 @@ pub struct EvidenceView {
     pub carried: bool,
     /// Where the base branch was when it was attached.
     pub onto: Option<String>,
-    /// The work's commit, if this speaks of what merging that would result in.
-    pub candidate_of: Option<String>,
     pub created_at: String,
     pub validated_at: Option<String>,
     pub validated_by: Option<String>,
@@ -188,6 +191,7 @@ impl DetailView {
             dod_sources: definition.map_or_else(Vec::new, sources),
             supervisor_silent: run.silence(),
             gate,
+            merge: MergeView::of(run, None),
             attempts: run.attempts.iter().map(AttemptView::of).collect(),
             preserved_commit: match &run.phase {
                 Phase::Aborted { preserved, .. } => preserved.as_ref().map(ToString::to_string),
@@ -275,6 +279,7 @@ impl EvidenceView {
             commit: evidence.head.commit.to_string(),
             tree: evidence.head.tree.to_string(),
             base_commit: evidence.base_commit.to_string(),
+            candidate_of: evidence.candidate_of.as_ref().map(ToString::to_string),
             sha256: evidence.sha256.clone(),
             size: evidence.size,
             author: evidence.author,
@@ -283,7 +288,6 @@ impl EvidenceView {
             stale: evidence.is_stale(head),
             carried: evidence.is_carried(head),
             onto: evidence.onto.as_ref().map(ToString::to_string),
-            candidate_of: evidence.candidate_of.as_ref().map(ToString::to_string),
             created_at: rfc3339(evidence.created_at),
             validated_at: validated.as_ref().map(|(_, at)| rfc3339(*at)),
             validated_by: validated.map(|(by, _)| by),

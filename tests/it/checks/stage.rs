@@ -12,6 +12,7 @@ use agent_runner_api::git::{Program, Repository};
 use agent_runner_api::journal::Journal;
 use agent_runner_api::process::{self, Containment, Networks, WantedNetwork};
 use agent_runner_api::run::{CommitId, ItemId, RoundId, RunId};
+use agent_runner_api::runner::checks::CheckSlots;
 use agent_runner_api::runner::checks::engine::{self, Done, Order, Ordered};
 use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
@@ -120,6 +121,7 @@ impl Stage {
             environment,
             closing: CancellationToken::new(),
             left_out: OnceLock::new(),
+            check_slots: CheckSlots::new(config.max_checks),
             lanes: Lanes::default(),
             failures: Failures::default(),
             config,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use agent_runner_api::git::RefName;
 use agent_runner_api::merge::{self, Candidate, LandRefused, Landed, bring_along, land};
 
-use super::candidates::make;
+use super::candidates::{cleared, make};
 use super::scene::{Scene, git};
 
 pub fn master() -> RefName {
@@ -34,7 +34,7 @@ async fn an_empty_commit_merges_too() {
     let head = scene.tip(run.branch()).await.unwrap();
     let made = make(&scene.repo, &run.start, &head).await;
     assert!(matches!(
-        land(&scene.repo, &master(), &made).await,
+        land(&scene.repo, &master(), cleared(&made)).await,
         Ok(Landed::Now { .. })
     ));
     assert_eq!(scene.master().await, made.commit);
@@ -55,7 +55,7 @@ async fn a_clean_checkout_of_the_base_is_brought_along() {
         .open(scene.root.join("a.txt"))
         .unwrap();
     touched.set_modified(std::time::UNIX_EPOCH).unwrap();
-    let landed = land(&scene.repo, &master(), &made).await.unwrap();
+    let landed = land(&scene.repo, &master(), cleared(&made)).await.unwrap();
     let Landed::Now { checkouts, behind } = landed else {
         panic!()
     };
@@ -80,7 +80,7 @@ async fn a_clean_checkout_of_the_base_is_brought_along() {
     assert!(pins.is_empty(), "{pins:?}");
     // Again: it has landed.
     assert!(matches!(
-        land(&scene.repo, &master(), &made).await,
+        land(&scene.repo, &master(), cleared(&made)).await,
         Ok(Landed::Already)
     ));
     let reason = git(&scene.root, &["reflog", "-1", "--format=%gs", "master"]);
@@ -97,7 +97,7 @@ async fn uncommitted_changes_that_do_not_overlap_stay() {
     git(&scene.root, &["add", "staged"]);
     let before = git(&scene.root, &["status", "--porcelain"]);
     assert!(matches!(
-        land(&scene.repo, &master(), &made).await,
+        land(&scene.repo, &master(), cleared(&made)).await,
         Ok(Landed::Now { .. })
     ));
     assert_eq!(git(&scene.root, &["status", "--porcelain"]), before);
@@ -109,7 +109,7 @@ async fn uncommitted_changes_that_do_not_overlap_stay() {
 async fn refused_as_dirty(scene: &Scene, made: &Candidate, expected: &[&str]) {
     let status = || git(&scene.root, &["status", "--porcelain", "--ignored"]);
     let (master_before, status_before) = (scene.master().await, status());
-    let refused = land(&scene.repo, &master(), made).await;
+    let refused = land(&scene.repo, &master(), cleared(&made)).await;
     let Err(LandRefused::CheckedOutDirty { path, paths }) = refused else {
         panic!("{refused:?}")
     };
@@ -135,7 +135,7 @@ async fn uncommitted_changes_that_overlap_refuse_before_anything_moves() {
     refused_as_dirty(&scene, &made, &["a.txt"]).await;
     git(&scene.root, &["reset", "-q", "--hard"]);
     assert!(matches!(
-        land(&scene.repo, &master(), &made).await,
+        land(&scene.repo, &master(), cleared(&made)).await,
         Ok(Landed::Now { .. })
     ));
 }
@@ -166,7 +166,7 @@ async fn a_checkout_with_something_in_progress_refuses() {
     std::fs::write(scene.root.join("a.txt"), "side\n").unwrap();
     git(&scene.root, &["commit", "-q", "-am", "side"]);
     git(&scene.root, &["checkout", "-q", "master"]);
-    let why = async || match land(&scene.repo, &master(), &made).await {
+    let why = async || match land(&scene.repo, &master(), cleared(&made)).await {
         Err(LandRefused::CheckoutBusy { why, .. }) => why,
         other => panic!("{other:?}"),
     };
@@ -186,7 +186,7 @@ async fn a_checkout_with_something_in_progress_refuses() {
     let stopped = super::scene::try_git(&scene.root, &["rebase", other.as_str()]);
     assert!(!stopped.status.success());
     let side = make(&scene.repo, &scene.master().await, &made.head).await;
-    let refused = land(&scene.repo, &master(), &side).await;
+    let refused = land(&scene.repo, &master(), cleared(&side)).await;
     assert!(
         matches!(refused, Err(LandRefused::CheckoutBusy { why, .. }) if why.contains("rebase")),
         "a rebase is not seen"
@@ -202,7 +202,7 @@ async fn a_base_that_moved_or_is_gone_is_told() {
         &["commit", "-q", "--allow-empty", "-m", "moved"],
     );
     let now = scene.master().await;
-    let refused = land(&scene.repo, &master(), &made).await;
+    let refused = land(&scene.repo, &master(), cleared(&made)).await;
     assert!(matches!(refused, Err(LandRefused::BaseMoved { now: told }) if told == now));
     git(
         &scene.root,
@@ -210,10 +210,10 @@ async fn a_base_that_moved_or_is_gone_is_told() {
     );
     let alias = RefName::branch("alias").unwrap();
     let on_now = make(&scene.repo, &now, &made.head).await;
-    let refused = land(&scene.repo, &alias, &on_now).await;
+    let refused = land(&scene.repo, &alias, cleared(&on_now)).await;
     assert!(matches!(refused, Err(LandRefused::BaseSymbolic(_))));
     let absent = RefName::branch("absent").unwrap();
-    let refused = land(&scene.repo, &absent, &made).await;
+    let refused = land(&scene.repo, &absent, cleared(&made)).await;
     assert!(matches!(refused, Err(LandRefused::BaseGone(name)) if name == "refs/heads/absent"));
 }
 
@@ -233,7 +233,8 @@ async fn every_checkout_of_the_base_is_brought_along() {
             "master",
         ],
     );
-    let Landed::Now { checkouts, behind } = land(&scene.repo, &master(), &made).await.unwrap()
+    let Landed::Now { checkouts, behind } =
+        land(&scene.repo, &master(), cleared(&made)).await.unwrap()
     else {
         panic!()
     };
@@ -248,7 +249,7 @@ async fn every_checkout_of_the_base_is_brought_along() {
 async fn a_base_that_is_not_checked_out_just_moves() {
     let scene = Scene::bare().await;
     let made = ready(&scene, "new", "1").await;
-    let landed = land(&scene.repo, &master(), &made).await.unwrap();
+    let landed = land(&scene.repo, &master(), cleared(&made)).await.unwrap();
     assert!(matches!(landed, Landed::Now { checkouts, .. } if checkouts.is_empty()));
     assert_eq!(scene.master().await, made.commit);
 }
@@ -272,7 +273,7 @@ async fn eight_at_once_land_exactly_one_merge_each() {
                 loop {
                     let onto = repo.resolve(&master()).await.unwrap().unwrap();
                     let made = make(&repo, &onto, &head).await;
-                    match land(&repo, &master(), &made).await {
+                    match land(&repo, &master(), cleared(&made)).await {
                         Ok(_) => return made,
                         Err(LandRefused::BaseMoved { .. }) => {}
                         // The other one's git holds the index, or its exchange is not finished yet.
@@ -364,14 +365,14 @@ async fn the_lock_of_a_git_killed_while_landing_this_candidate_does_not_stay_in_
     let lock = scene.repo.common_dir().join("refs/heads/master.lock");
     std::fs::write(&lock, format!("{}\n", made.commit)).unwrap();
     assert!(matches!(
-        land(&scene.repo, &master(), &made).await,
+        land(&scene.repo, &master(), cleared(&made)).await,
         Ok(Landed::Now { .. })
     ));
     // Somebody else's is respected.
     let next = ready(&scene, "next", "1").await;
     std::fs::write(&lock, format!("{}\n", next.head)).unwrap();
     assert!(matches!(
-        land(&scene.repo, &master(), &next).await,
+        land(&scene.repo, &master(), cleared(&next)).await,
         Err(LandRefused::Git(_))
     ));
     assert_eq!(scene.master().await, made.commit);

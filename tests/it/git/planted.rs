@@ -111,7 +111,8 @@ async fn no_planted_program_runs_in_the_whole_life_of_a_run() {
             let made = candidate(&scene.repo, &onto, &head, "m", &identity())
                 .await
                 .unwrap();
-            let Landed::Now { behind, .. } = land(&scene.repo, &master, &made).await.unwrap()
+            let Landed::Now { behind, .. } =
+                land(&scene.repo, &master, cleared(&made)).await.unwrap()
             else {
                 panic!()
             };

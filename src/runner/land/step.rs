@@ -1,136 +1,23 @@
-//! The landing of a run: the gate, the candidate, the compare-and-swap of the base, one at a time for a base branch.
-//!
-//! The intent is recorded before the base moves, together with the version of the run that the gate was asked about:
-//! if anything happened to the run in between, the gate is asked again. After a crash, git alone says whether the
-//! landing has happened.
+//! The steps of a landing, done under the lane's lock: the candidate, the intent, the swap of the base, and what is to be
+//! cleared up after it.
 
 use std::path::PathBuf;
 
-use super::clean_up::clean_up_later;
-use super::driver::Driver;
-use super::gate::ask_gate;
-use super::trailers::message_of;
-use super::work::identity;
-use crate::gate::{Blocker, Permit};
-use crate::git::RefName;
+use super::super::clean_up::clean_up_later;
+use super::super::driver::Driver;
+use super::super::trailers::message_of;
+use super::super::work::identity;
+use super::{Landed, NotMerged, Tried, base_ref};
+use crate::dod::Head;
+use crate::gate::{self, Cleared, Permit, Proof};
 use crate::journal::Answer;
-use crate::merge::{self, Candidate, CandidateError, LandRefused};
-use crate::run::{Command, CommitId, Event, Phase, Refusal, Run};
-use crate::store::StoreError;
+use crate::merge::{self, CandidateError, LandRefused};
+use crate::run::{Command, CommitId, Event, ItemId, Phase, Refusal, Run};
 use crate::worktree::{self, RemoveBranch, Removed};
 
-/// How often a landing is tried again because the base or the run moved meanwhile.
-const TRIES: u32 = 10;
-
-/// The room without which the base is not moved: its checkouts have to be brought along, and could not be.
-const ROOM_TO_LAND: u64 = 256 << 10;
-
-/// How to merge.
-#[derive(Debug, Clone, Default)]
-pub struct MergeAsk {
-    /// The first lines of the message.
-    pub message: Option<String>,
-    /// Only say whether it would merge.
-    pub dry_run: bool,
-}
-
-/// It landed, or would.
-#[derive(Debug, Clone)]
-pub struct Landed {
-    /// The merge commit; nothing for a dry run.
-    pub commit: Option<CommitId>,
-    /// Where the base was.
-    pub onto: CommitId,
-    /// The work.
-    pub head: CommitId,
-    /// The checkouts of the base that were brought along.
-    pub fast_forwarded: Vec<PathBuf>,
-    /// Whether it had landed before.
-    pub already: bool,
-}
-
-/// Why it did not.
-#[derive(Debug, thiserror::Error)]
-pub enum NotMerged {
-    /// The gate is shut.
-    #[error("the gate is shut")]
-    GateClosed(Vec<Blocker>),
-    /// The run's state does not allow it.
-    #[error("the run's state does not allow it")]
-    State(Refusal),
-    /// The branch and the base change the same lines.
-    #[error("conflicts in {}", .0.join(", "))]
-    Conflict(Vec<String>),
-    /// The base is checked out where changes or an operation are in the way.
-    #[error("{} is in the way", checkout.display())]
-    Dirty {
-        /// The checkout.
-        checkout: PathBuf,
-        /// The files with changes; none if it is something in progress.
-        paths: Vec<String>,
-        /// What is in progress there.
-        busy: Option<&'static str>,
-    },
-    /// The base moved each time.
-    #[error("the base moved while the merge was made")]
-    BaseMoved,
-    /// The service is stopping.
-    #[error("the service is stopping")]
-    Closing,
-    /// Something of ours failed.
-    #[error(transparent)]
-    Failed(#[from] anyhow::Error),
-}
-
-impl From<StoreError> for NotMerged {
-    fn from(error: StoreError) -> Self {
-        NotMerged::Failed(error.into())
-    }
-}
-
-impl From<crate::git::Error> for NotMerged {
-    fn from(error: crate::git::Error) -> Self {
-        NotMerged::Failed(error.into())
-    }
-}
-
-/// What one try came to.
-enum Tried {
-    Landed(Landed),
-    /// The base or the run moved: ask the gate again.
-    Again,
-}
-
 impl Driver {
-    /// Lands the run.
-    pub(super) async fn merge(&mut self, ask: MergeAsk) -> Result<Landed, NotMerged> {
-        let run = self.run()?;
-        if let Some(landed) = self.landed_before(&run).await? {
-            return Ok(landed);
-        }
-        self.see_head(&run).await?;
-        let lane = self.context().lane(&run.spec.base);
-        let _one_at_a_time = lane.lock().await;
-        for _ in 0..TRIES {
-            match self.try_to_land(&ask).await? {
-                Tried::Landed(landed) => {
-                    if landed.commit.is_some()
-                        && let Err(error) = self.clear_place().await
-                    {
-                        // It has landed, and what is left of it is cleared a little later.
-                        tracing::warn!(run = %self.id, error = format!("{error:#}"), "the worktree of a merged run stays for now");
-                        self.go_on_later();
-                    }
-                    return Ok(landed);
-                }
-                Tried::Again => {}
-            }
-        }
-        Err(NotMerged::BaseMoved)
-    }
-
     /// The answer to a merge of what has merged: the same again.
-    async fn landed_before(&self, run: &Run) -> Result<Option<Landed>, NotMerged> {
+    pub(super) async fn landed_before(&self, run: &Run) -> Result<Option<Landed>, NotMerged> {
         let Phase::Merged { commit, .. } = &run.phase else {
             return Ok(None);
         };
@@ -144,68 +31,19 @@ impl Driver {
             head: head.clone(),
             fast_forwarded: Vec::new(),
             already: true,
+            to_check: Vec::new(),
         }))
     }
 
-    async fn try_to_land(&mut self, ask: &MergeAsk) -> Result<Tried, NotMerged> {
-        let run = self.run()?;
-        let asked = ask_gate(self.context(), &run).await?;
-        if let Some(full) = self.context().room.under(ROOM_TO_LAND) {
-            return Err(NotMerged::Failed(full.into_error()));
-        }
-        let permit = asked.answer.map_err(NotMerged::GateClosed)?;
-        let (onto, head) = (permit.onto().clone(), permit.head().commit.clone());
-        let candidate = self.candidate(&run, permit, ask.message.as_deref()).await?;
-        if ask.dry_run {
-            merge::release(&self.context().repository, &candidate.commit).await?;
-            return Ok(Tried::Landed(Landed {
-                commit: None,
-                onto,
-                head,
-                fast_forwarded: Vec::new(),
-                already: false,
-            }));
-        }
-        let command = Command::Merge {
-            onto: onto.clone(),
-            head: head.clone(),
-            candidate: candidate.commit.clone(),
-            version: run.version,
-        };
-        match self.context().journal.ask(self.id, command).await? {
-            Answer::Done(_) => {}
-            Answer::No(Refusal::Changed) => {
-                merge::release(&self.context().repository, &candidate.commit).await?;
-                return Ok(Tried::Again);
-            }
-            Answer::No(refusal) => return Err(NotMerged::State(refusal)),
-            Answer::Already(_) => return Ok(Tried::Again),
-        }
-        let base = base_ref(&run)?;
-        match merge::land(&self.context().repository, &base, &candidate).await {
-            Ok(landed) => {
-                let fast_forwarded = self.record_merged(&candidate.commit, landed).await?;
-                Ok(Tried::Landed(Landed {
-                    commit: Some(candidate.commit),
-                    onto,
-                    head,
-                    fast_forwarded,
-                    already: false,
-                }))
-            }
-            Err(refused) => self.stopped(&candidate.commit, refused).await,
-        }
-    }
-
-    /// The merge commit that this permit allows; the permit is used up.
-    async fn candidate(
+    /// The merge commit that this permit allows, pinned.
+    pub(super) async fn candidate(
         &self,
         run: &Run,
-        permit: Permit,
+        permit: &Permit,
         message: Option<&str>,
-    ) -> Result<Candidate, NotMerged> {
+    ) -> Result<Head, NotMerged> {
         let context = self.context();
-        merge::candidate(
+        let made = merge::candidate(
             &context.repository,
             permit.onto(),
             &permit.head().commit,
@@ -216,7 +54,82 @@ impl Driver {
         .map_err(|error| match error {
             CandidateError::Conflict { paths } => NotMerged::Conflict(paths),
             other => NotMerged::Failed(other.into()),
+        })?;
+        Ok(Head {
+            commit: made.commit,
+            tree: made.tree,
         })
+    }
+
+    /// Asks the gate about the candidate; the permit is used up. The items whose checks have not passed on its tree, if
+    /// there are any.
+    pub(super) async fn clear(
+        &self,
+        run: &Run,
+        permit: Permit,
+        candidate: Head,
+    ) -> Result<Result<Cleared, Vec<ItemId>>, NotMerged> {
+        let repository = &self.context().repository;
+        // What it would change in the base.
+        let changed = repository
+            .changed_paths(permit.onto(), &candidate.commit)
+            .await?;
+        let proof = Proof {
+            items: &run.items,
+            evidence: &run.evidence,
+            changed: &changed,
+        };
+        Ok(gate::clear(permit, candidate, &proof))
+    }
+
+    /// Lands what is cleared: the intent, then the swap. `version` is that of the run that the gate was asked about.
+    pub(super) async fn land_cleared(
+        &mut self,
+        run: &Run,
+        version: u64,
+        cleared: Cleared,
+    ) -> Result<Tried, NotMerged> {
+        let (onto, head) = (cleared.onto().clone(), cleared.head().commit.clone());
+        let candidate = cleared.candidate().commit.clone();
+        let command = Command::Merge {
+            onto: onto.clone(),
+            head: head.clone(),
+            candidate: candidate.clone(),
+            version,
+        };
+        match self.context().journal.ask(self.id, command).await? {
+            Answer::Done(_) => {}
+            Answer::No(Refusal::Changed) => {
+                merge::release(&self.context().repository, &candidate).await?;
+                return Ok(Tried::Again);
+            }
+            Answer::No(refusal) => return Err(NotMerged::State(refusal)),
+            Answer::Already(_) => return Ok(Tried::Again),
+        }
+        let base = base_ref(run)?;
+        match merge::land(&self.context().repository, &base, cleared).await {
+            Ok(landed) => {
+                let fast_forwarded = self.record_merged(&candidate, landed).await?;
+                Ok(Tried::Landed(Landed {
+                    commit: Some(candidate),
+                    onto,
+                    head,
+                    fast_forwarded,
+                    already: false,
+                    to_check: Vec::new(),
+                }))
+            }
+            Err(refused) => self.stopped(run, &candidate, refused).await,
+        }
+    }
+
+    /// Takes away what is left of a run that has just landed; a little later, if that fails.
+    pub(super) async fn clear_landed(&mut self) {
+        if let Err(error) = self.clear_place().await {
+            // It has landed, and what is left of it is cleared a little later.
+            tracing::warn!(run = %self.id, error = format!("{error:#}"), "the worktree of a merged run stays for now");
+            self.go_on_later();
+        }
     }
 
     async fn record_merged(
@@ -239,9 +152,10 @@ impl Driver {
         })
     }
 
-    /// Nothing moved: the intent is taken back.
+    /// Nothing moved: the intent is taken back. A run that waited for its turn waits on, if it may be tried again.
     async fn stopped(
         &mut self,
+        run: &Run,
         candidate: &CommitId,
         refused: LandRefused,
     ) -> Result<Tried, NotMerged> {
@@ -276,7 +190,12 @@ impl Driver {
             code: code.to_owned(),
             detail,
         };
-        self.context().journal.record(self.id, vec![event]).await?;
+        let mut events = vec![event];
+        if let (Phase::MergeQueued { message, .. }, Ok(_)) = (&run.phase, &answer) {
+            let message = message.clone();
+            events.push(Event::MergeQueued { message });
+        }
+        self.context().journal.record(self.id, events).await?;
         merge::release(&self.context().repository, candidate).await?;
         answer
     }
@@ -294,7 +213,11 @@ impl Driver {
     }
 
     /// Finds out whether a landing that was interrupted has happened; if not, this is why.
-    pub(super) async fn finish_merge(&mut self, code: &str, why: &str) -> anyhow::Result<()> {
+    pub(in crate::runner) async fn finish_merge(
+        &mut self,
+        code: &str,
+        why: &str,
+    ) -> anyhow::Result<()> {
         let run = self.run()?;
         let Phase::Merging {
             onto, candidate, ..
@@ -336,7 +259,7 @@ impl Driver {
     }
 
     /// Takes away the worktree of a run that has landed; its branch too, unless it is to stay.
-    pub(super) async fn clear_place(&mut self) -> anyhow::Result<()> {
+    pub(in crate::runner) async fn clear_place(&mut self) -> anyhow::Result<()> {
         let run = self.run()?;
         let Phase::Merged { commit, .. } = &run.phase else {
             return Ok(());
@@ -369,8 +292,4 @@ impl Driver {
         clean_up_later(&place, &context.files.of_run(self.id));
         Ok(())
     }
-}
-
-fn base_ref(run: &Run) -> anyhow::Result<RefName> {
-    Ok(RefName::branch(&run.spec.base)?)
 }
