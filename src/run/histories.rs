@@ -100,7 +100,7 @@ fn all_but_the_checks() -> Vec<Step> {
         Step::Place,
         Step::Start,
         Step::End(true),
-        Step::Settle(0),
+        Step::Settle(0, false),
         Step::Attach(0),
         Step::Validate(0),
         Step::CheckWork { passed: true },

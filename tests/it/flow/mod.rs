@@ -14,6 +14,7 @@ mod happy;
 mod leftovers;
 mod locked;
 mod merge;
+mod merge_queue;
 mod once;
 mod queue;
 mod races;

@@ -8,6 +8,7 @@ use agent_runner_api::git::{DiffFormat, RefName};
 use agent_runner_api::merge::{Landed, candidate, land};
 use agent_runner_api::worktree::{self, RemoveBranch};
 
+use super::candidates::cleared;
 use super::scene::{Scene, git, identity, try_git};
 
 /// Plants every program that git can be made to run, each leaving the file `ran`. The repository is opened
