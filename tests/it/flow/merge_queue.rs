@@ -124,7 +124,13 @@ fn on_a_base_that_moved_the_result_is_checked_and_its_progress_is_told() {
     assert_eq!(
         names,
         [
-            "connected", "status", "candidate", "evidence", "validated", "status", "merged"
+            "connected",
+            "status",
+            "candidate",
+            "evidence",
+            "validated",
+            "status",
+            "merged"
         ]
     );
     let candidate = &frames[2].json["merge"]["candidate"];
@@ -151,7 +157,10 @@ fn a_base_that_moves_while_its_candidate_is_checked_gets_a_new_one() {
     let commit = merged["merge_commit"].as_str().unwrap();
     assert_eq!(server.repo.parents(commit)[0], moved);
     assert_eq!(runs(&server), 3, "of the work and of two candidates");
-    assert_eq!(server.repo.file(commit, "third.txt").unwrap(), "by somebody else\n");
+    assert_eq!(
+        server.repo.file(commit, "third.txt").unwrap(),
+        "by somebody else\n"
+    );
     run.wait_until_gone();
     assert_eq!(candidates(&server), "");
     server.check_world();
@@ -167,14 +176,22 @@ fn a_merge_is_cancelled_while_its_checks_run_or_while_it_waits() {
     under_way(&first);
     server.wait_for_mark("began");
     let told = under_way(&second);
-    assert_eq!((&told["stage"], &told["position"]), (&json!("queued"), &json!(2)));
+    assert_eq!(
+        (&told["stage"], &told["position"]),
+        (&json!("queued"), &json!(2))
+    );
     // While it waits it goes on answering.
     assert_eq!(ask(&server, "GET", &first).expect(200)["stage"], "checking");
-    first.post("/messages", &json!({"text": "more"})).expect_problem(409, "merging");
+    first
+        .post("/messages", &json!({"text": "more"}))
+        .expect_problem(409, "merging");
     assert_eq!(under_way(&first)["position"], 1);
 
     let cancelled = ask(&server, "DELETE", &second).expect(200);
-    assert_eq!((&cancelled["stage"], &cancelled["code"]), (&json!("stopped"), &json!("cancelled")));
+    assert_eq!(
+        (&cancelled["stage"], &cancelled["code"]),
+        (&json!("stopped"), &json!("cancelled"))
+    );
     let cancelled = ask(&server, "DELETE", &first).expect(200);
     assert_eq!(cancelled["code"], "cancelled");
     assert_eq!(first.status(), "finished");
@@ -218,7 +235,10 @@ fn after_a_crash_the_queue_goes_on_in_its_order_and_each_lands_once() {
     server.wait_for_mark("began");
     under_way(&third);
     under_way(&second);
-    let positions = || [&first, &second, &third].map(|run| ask(&server, "GET", run).expect(200)["position"].clone());
+    let positions = || {
+        [&first, &second, &third]
+            .map(|run| ask(&server, "GET", run).expect(200)["position"].clone())
+    };
     assert_eq!(positions(), [json!(1), json!(3), json!(2)]);
     fs::remove_file(server.mark_path("began")).unwrap();
     server.restart();
@@ -243,7 +263,8 @@ fn whoever_waits_long_enough_is_told_the_end_and_others_that_it_goes_on() {
     let server = Server::start();
     let run = proven(&server, "work.txt", &waiting(&server));
     server.repo.commit("other.txt", "by somebody else\n");
-    run.post("/merge", &json!({"wait_s": 86_401})).expect_problem(422, "invalid");
+    run.post("/merge", &json!({"wait_s": 86_401}))
+        .expect_problem(422, "invalid");
     let told = run.post("/merge", &json!({"wait_s": 1})).expect(202);
     assert_eq!(told["status"], "merging");
     server.wait_for_mark("began");
@@ -267,7 +288,9 @@ fn work_that_changes_while_its_candidate_is_checked_does_not_land() {
     crate::support::repo::git(&run.worktree, &["add", "more.txt"]);
     crate::support::repo::git(&run.worktree, &["commit", "-q", "-m", "more"]);
     server.mark("go");
-    until("it has stopped", || run.detail()["merge"]["stage"] == "stopped");
+    until("it has stopped", || {
+        run.detail()["merge"]["stage"] == "stopped"
+    });
     assert_eq!(run.detail()["merge"]["code"], "gate_closed");
     assert_eq!(server.repo.master(), master);
     until("the new work is checked", || run.status() == "finished");
@@ -286,9 +309,12 @@ fn a_rejection_while_its_candidate_is_checked_keeps_it_out() {
     let review = items.find(|item| item["item_key"] == "review").unwrap();
     let evidence = review["evidence"][0]["id"].as_str().unwrap();
     let no = json!({"validated_by": "Vera", "reason": "on second thoughts"});
-    run.post(&format!("/evidence/{evidence}/reject"), &no).expect(200);
+    run.post(&format!("/evidence/{evidence}/reject"), &no)
+        .expect(200);
     server.mark("go");
-    until("it has stopped", || run.detail()["merge"]["stage"] == "stopped");
+    until("it has stopped", || {
+        run.detail()["merge"]["stage"] == "stopped"
+    });
     assert_eq!(run.detail()["merge"]["code"], "gate_closed");
     assert_eq!(server.repo.master(), master);
     assert_eq!(candidates(&server), "");
@@ -300,22 +326,26 @@ fn a_conflict_is_sent_back_to_the_agent_which_resolves_it() {
     let server = Server::start();
     let run = proven(&server, "a.txt", "true");
     let conflict = json!({"conflict": true});
-    run.post("/messages", &conflict).expect_problem(409, "no_conflict");
+    run.post("/messages", &conflict)
+        .expect_problem(409, "no_conflict");
     let onto = server.repo.commit("a.txt", "by somebody else\n");
     let refused = run.merge().expect_problem(409, "merge_conflict");
     assert_eq!(refused["paths"], json!(["a.txt"]));
     run.post("/messages", &json!({"conflict": true, "text": " "}))
         .expect_problem(422, "invalid");
-    run.post("/messages", &json!({})).expect_problem(422, "invalid");
+    run.post("/messages", &json!({}))
+        .expect_problem(422, "invalid");
 
     let resolve = prompt("git merge -q -X ours -m solved master");
-    run.post("/messages", &json!({"conflict": true, "text": resolve})).expect(200);
+    run.post("/messages", &json!({"conflict": true, "text": resolve}))
+        .expect(200);
     let detail = run.wait_for("finished");
     let told = detail["attempts"][1]["message"].as_str().unwrap();
     for word in [&onto, "\"a.txt\"", "git merge", "`master`", &resolve] {
         assert!(told.contains(word), "{word}: {told}");
     }
-    run.post("/messages", &conflict).expect_problem(409, "no_conflict");
+    run.post("/messages", &conflict)
+        .expect_problem(409, "no_conflict");
     run.prove();
     run.post("/merge", &json!({"wait_s": 60})).expect(200);
     assert_eq!(server.repo.read("a.txt"), "by the agent\n");

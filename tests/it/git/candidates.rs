@@ -60,6 +60,7 @@ pub fn cleared(made: &Candidate) -> Cleared {
         contained: false,
         items: &items,
         evidence: &evidence,
+        changed: None,
     });
     let candidate = Head {
         commit: made.commit.clone(),
