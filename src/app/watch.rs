@@ -13,7 +13,7 @@ use crate::journal::{Cursor, Frame};
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
-use crate::shape::view::{ContainmentView, DiskView, HealthView};
+use crate::shape::view::{CheckNetworkView, ContainmentView, DiskView, HealthView};
 use crate::store::runs;
 
 /// How long the database may take to answer before the service calls itself degraded.
@@ -65,6 +65,7 @@ impl App {
             queued: count("queued"),
             disk,
             containment: self.containment(),
+            check_network: self.check_network(),
             warnings: self.warnings(),
             started_at: rfc3339(self.started_at),
         }
@@ -77,6 +78,18 @@ impl App {
             detail: found.detail(),
             controllers: found.controllers(),
             passed_over: found.passed_over().to_vec(),
+        }
+    }
+
+    fn check_network(&self) -> CheckNetworkView {
+        let why_not_own = self.context().networks.why_not_own();
+        CheckNetworkView {
+            kind: if why_not_own.is_none() {
+                "own"
+            } else {
+                "machine"
+            },
+            why_not_own: why_not_own.map(str::to_owned),
         }
     }
 

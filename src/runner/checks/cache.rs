@@ -30,7 +30,7 @@ pub(super) async fn all_passed(
     let environment = engine::environment(context, &order.commit, &specs).await?;
     let mut passes = Vec::new();
     for spec in specs {
-        let key = engine::key(tree, &order.base, spec, &environment.digest);
+        let key = environment.key(tree, &order.base, spec);
         let known = context
             .journal
             .store()

@@ -30,6 +30,8 @@ pub struct HealthView {
     pub disk: Vec<DiskView>,
     /// What holds the processes of an attempt together.
     pub containment: ContainmentView,
+    /// Which network checks run in.
+    pub check_network: CheckNetworkView,
     /// What a person should know.
     pub warnings: Vec<String>,
     pub started_at: String,
@@ -59,6 +61,15 @@ pub struct ContainmentView {
     pub controllers: Vec<&'static str>,
     /// Why nothing better was taken, for a person.
     pub passed_over: Vec<String>,
+}
+
+/// Which network checks run in.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct CheckNetworkView {
+    /// `own` (one of their own for each list) or `machine`.
+    pub kind: &'static str,
+    /// Why not one of their own, for a person; `null` if they have it.
+    pub why_not_own: Option<String>,
 }
 
 /// One thing that the doctor looked at.

@@ -13,7 +13,9 @@ pub use checks::{
     CheckView, CheckedItemView, ChecksView, FeedbackView, OnBaseView, RoundAccepted, RoundView,
 };
 pub use gc::{GcItem, GcView};
-pub use health::{ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView};
+pub use health::{
+    CheckNetworkView, ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView,
+};
 pub use merge::{CandidateItemView, CandidateView, MergeStage, MergeView};
 pub use proof::{DetailView, EvidenceView, GateView, ItemCheckView, ItemView, SourceView};
 pub use run::{AttemptView, FailureView, NoticeView, RunView};

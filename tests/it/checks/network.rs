@@ -1,6 +1,7 @@
 //! The network of a list.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use agent_runner_api::dod::check::{CheckSpec, FailedCode};
@@ -162,4 +163,20 @@ async fn the_holder_of_a_network_ends_when_its_starter_does_whatever_that_dies_o
     // Its starter has killed it; the zombie is taken away by the runtime.
     let program = format!("/proc/{pid}/exe");
     until("the holder ends", || std::fs::read_link(&program).is_err()).await;
+}
+
+#[tokio::test]
+async fn where_none_can_be_had_it_is_told_or_refused_as_it_was_asked_for() {
+    let no_holder = Path::new("/bin/false");
+    let refused = Networks::find(WantedNetwork::Own, no_holder).await;
+    let sentence = refused.unwrap_err().to_string();
+    assert_eq!(
+        sentence,
+        "a network of their own for checks cannot be had: the holder of the network ended without a word"
+    );
+    let networks = Networks::find(WantedNetwork::Best, no_holder)
+        .await
+        .unwrap();
+    assert!(networks.why_not_own().is_some());
+    assert!(!networks.take().await.unwrap().is_own());
 }

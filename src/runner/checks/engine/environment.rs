@@ -46,42 +46,69 @@ const HOMES_OF_TOOLS: &[&str] = &[
     "PLAYWRIGHT_BROWSERS_PATH",
 ];
 
-/// What checks are run in.
+/// What the checks of a list are run in.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    pub(super) variables: Variables,
-    /// What tools said of their versions, by their names.
+    variables: Variables,
+    /// The names at the root of the repository, which suggest tools.
+    files: Vec<String>,
+    /// What tools said of their versions, by their names: those of all checks.
+    tools: BTreeMap<String, String>,
+    own_network: bool,
+}
+
+/// What one check is run in: it does not depend on the checks beside it.
+#[derive(Debug, Clone)]
+pub struct OfCheck {
+    /// What the tools that it is likely to use said of their versions, by their names.
     pub tools: BTreeMap<String, String>,
     /// SHA-256 over all of it: variables, tools, and which network.
     pub digest: String,
 }
 
 impl Environment {
-    fn new(
-        variables: Variables,
-        tools: BTreeMap<String, String>,
-        own_network: bool,
-    ) -> Environment {
+    /// That of one check of the list.
+    #[must_use]
+    pub fn of(&self, spec: &CheckSpec) -> OfCheck {
+        let names = tools::suggested(&self.files, &[spec]);
+        let tools: BTreeMap<String, String> = names
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), self.tools.get(name)?.clone())))
+            .collect();
         let mut digest = Digest::default();
-        digest.part(if own_network {
-            "own network"
-        } else {
-            "the machine's network"
+        digest.part(match self.own_network {
+            true => "own network",
+            false => "the machine's network",
         });
-        for (name, value) in variables.iter().chain(&tools) {
+        for (name, value) in self.variables.iter().chain(&tools) {
             digest.part(name);
             digest.part(value);
         }
-        Environment {
+        OfCheck {
             digest: digest.hex(),
-            variables,
             tools,
         }
     }
 
+    /// Under which the result of a check is kept: the same tree, check and environment give the same result. What one with
+    /// `red_green` comes to is decided by the base as well.
+    #[must_use]
+    pub fn key(&self, tree: &TreeId, base: &CommitId, spec: &CheckSpec) -> String {
+        let mut digest = Digest::default();
+        digest.part(tree.as_str());
+        digest.part(if spec.red_green { base.as_str() } else { "" });
+        // Maps and strings only: it can always be written.
+        digest.part(&serde_json::to_string(spec).unwrap_or_default());
+        digest.part(&self.of(spec).digest);
+        digest.hex()
+    }
+
     /// The same in this network.
-    pub(super) fn in_network(self, own: bool) -> Environment {
-        Environment::new(self.variables, self.tools, own)
+    pub(super) fn in_network(self, own_network: bool) -> Environment {
+        Environment {
+            own_network,
+            ..self
+        }
     }
 
     /// With what is another one in each round.
@@ -107,21 +134,12 @@ pub async fn environment(
     let files = context.repository.names_at_root(commit).await?;
     let names = tools::suggested(&files, specs);
     let tools = tools::versions(&names, &variables).await;
-    let own_network = context.networks.why_not_own().is_none();
-    Ok(Environment::new(variables, tools, own_network))
-}
-
-/// Under which a result is kept: the same tree, check and environment give the same result. What a check with `red_green`
-/// comes to is decided by the base as well.
-#[must_use]
-pub fn key(tree: &TreeId, base: &CommitId, spec: &CheckSpec, environment: &str) -> String {
-    let mut digest = Digest::default();
-    digest.part(tree.as_str());
-    digest.part(if spec.red_green { base.as_str() } else { "" });
-    // Maps and strings only: it can always be written.
-    digest.part(&serde_json::to_string(spec).unwrap_or_default());
-    digest.part(environment);
-    digest.hex()
+    Ok(Environment {
+        variables,
+        files,
+        tools,
+        own_network: context.networks.why_not_own().is_none(),
+    })
 }
 
 /// A digest of parts, none of which can be taken for the end of another.
@@ -174,37 +192,54 @@ mod tests {
         assert_eq!(trusted(path, &[Path::new("/work/trees")]), "/usr/bin:/bin");
     }
 
+    /// An environment with one variable, and tools of this version.
+    fn with(variable: &str, version: &str, own_network: bool) -> Environment {
+        let tool = |name: &str| (name.to_owned(), version.to_owned());
+        Environment {
+            variables: Variables::from([("A".to_owned(), variable.to_owned())]),
+            files: vec!["Cargo.toml".to_owned()],
+            tools: ["cargo", "rustc", "npm"].map(tool).into(),
+            own_network,
+        }
+    }
+
     #[test]
     fn a_result_is_found_again_only_for_the_same_tree_check_and_environment() {
         let tree = |c: char| -> TreeId { c.to_string().repeat(40).parse().unwrap() };
         let base = |c: char| -> CommitId { c.to_string().repeat(40).parse().unwrap() };
+        let (here, there) = (with("a", "1", true), with("b", "1", true));
         let spec = CheckSpec::of("x");
         let red = CheckSpec {
             red_green: true,
             ..spec.clone()
         };
         let keys = [
-            key(&tree('a'), &base('c'), &spec, "e"),
-            key(&tree('b'), &base('c'), &spec, "e"),
-            key(&tree('a'), &base('c'), &CheckSpec::of("y"), "e"),
-            key(&tree('a'), &base('c'), &spec, "f"),
-            key(&tree('a'), &base('c'), &red, "e"),
-            key(&tree('a'), &base('d'), &red, "e"),
+            here.key(&tree('a'), &base('c'), &spec),
+            here.key(&tree('b'), &base('c'), &spec),
+            here.key(&tree('a'), &base('c'), &CheckSpec::of("y")),
+            there.key(&tree('a'), &base('c'), &spec),
+            here.key(&tree('a'), &base('c'), &red),
+            here.key(&tree('a'), &base('d'), &red),
         ];
         let different: std::collections::BTreeSet<_> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());
         // A base that moved changes nothing for what does not run there.
-        assert_eq!(keys[0], key(&tree('a'), &base('d'), &spec, "e"));
+        assert_eq!(keys[0], here.key(&tree('a'), &base('d'), &spec));
     }
 
     #[test]
-    fn the_digest_tells_variables_tools_and_network_apart() {
-        let map = |name: &str, value: &str| Variables::from([(name.to_owned(), value.to_owned())]);
-        let of = |variables, tools, own| Environment::new(variables, tools, own).digest;
-        let one = of(map("a", "b"), map("cargo", "1"), true);
-        assert_eq!(one, of(map("a", "b"), map("cargo", "1"), true));
-        assert_ne!(one, of(map("a", "c"), map("cargo", "1"), true));
-        assert_ne!(one, of(map("a", "b"), map("cargo", "2"), true));
-        assert_ne!(one, of(map("a", "b"), map("cargo", "1"), false));
+    fn the_digest_tells_variables_tools_and_network_apart_and_knows_no_other_check() {
+        let spec = CheckSpec::of("cargo test");
+        let of = |environment: Environment| environment.of(&spec).digest;
+        let one = of(with("a", "1", true));
+        assert_eq!(one, of(with("a", "1", true)));
+        assert_ne!(one, of(with("b", "1", true)));
+        assert_ne!(one, of(with("a", "2", true)));
+        assert_ne!(one, of(with("a", "1", false)));
+        let tools = with("a", "1", true).of(&spec).tools;
+        assert_eq!(tools.into_keys().collect::<Vec<_>>(), ["cargo", "rustc"]);
+        let mut without_npm = with("a", "1", true);
+        without_npm.tools.remove("npm");
+        assert_eq!(one, of(without_npm), "npm is for another check");
     }
 }

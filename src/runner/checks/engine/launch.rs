@@ -153,3 +153,75 @@ fn by_itself(record: &ExitRecord) -> End {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::{Lost, Refusal, RefusedAt};
+    use crate::run::Strain;
+
+    fn record(exit: Exit, ended_by: EndedBy, oom_kills: u64) -> ExitRecord {
+        ExitRecord {
+            exit,
+            ended_by,
+            ended_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            duration_ms: 1,
+            swept: 0,
+            left: 0,
+            output_from: 0,
+            output_to: 0,
+            max_rss_kib: 0,
+            user_ms: 0,
+            system_ms: 0,
+            refused: None,
+            strain: Strain {
+                oom_kills,
+                tasks_refused: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn every_end_has_its_own_name() {
+        let killed = Exit::Signal(9);
+        for (exit, ended_by, oom_kills, expected) in [
+            (Exit::Code(3), EndedBy::Itself, 0, End::Exited { code: 3 }),
+            (killed, EndedBy::Itself, 0, End::Signalled { signal: 9 }),
+            (killed, EndedBy::Itself, 1, End::OutOfMemory),
+            // What the shell says of it.
+            (Exit::Code(137), EndedBy::Itself, 1, End::OutOfMemory),
+            // A part of it was killed, and it coped.
+            (Exit::Code(0), EndedBy::Itself, 1, End::Exited { code: 0 }),
+            (killed, EndedBy::WallClock, 0, End::TimedOut),
+            // It said goodbye when it was asked to.
+            (Exit::Code(0), EndedBy::WallClock, 0, End::TimedOut),
+            (killed, EndedBy::OutputSize, 0, End::TooMuchOutput),
+            (killed, EndedBy::Stop, 0, End::Cancelled),
+        ] {
+            let ended = Ended::Recorded(record(exit, ended_by, oom_kills));
+            assert_eq!(named(&ended), expected, "{exit:?} {ended_by:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_saw_is_no_end_of_its_own() {
+        let unseen = Ended::Recorded(record(Exit::Unknown, EndedBy::Itself, 0));
+        let lost = Ended::Lost(Lost {
+            why: "torn".to_owned(),
+            swept: 0,
+            strain: Strain::default(),
+        });
+        for ended in [unseen, lost] {
+            assert!(matches!(named(&ended), End::Lost { .. }), "{ended:?}");
+        }
+        let refused = Ended::Recorded(ExitRecord {
+            refused: Some(Refusal {
+                at: RefusedAt::Exec,
+                errno: 2,
+                text: "/bin/sh".to_owned(),
+            }),
+            ..record(Exit::Unknown, EndedBy::Itself, 0)
+        });
+        assert!(matches!(named(&refused), End::NotStarted { .. }));
+    }
+}

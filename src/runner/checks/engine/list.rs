@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::background::{self, Background};
-use super::environment::{Environment, environment, key};
+use super::environment::{Environment, environment};
 use super::folder::RoundFolder;
 use super::foreground::{self, Command};
 use super::judged::{Judged, judged};
@@ -312,17 +312,17 @@ impl<'a> List<'a> {
         if self.stop.is_cancelled() {
             return;
         }
-        let environment = &self.environment;
         let spec = &ordered.spec;
+        let environment = self.environment.of(spec);
         let record = CheckRecord {
-            key: key(&self.tree, &self.order.base, spec, &environment.digest),
+            key: self.environment.key(&self.tree, &self.order.base, spec),
             cmd: spec.cmd.clone(),
             end: judged.end,
             failed: verdict.err(),
             duration_ms,
             counts: judged.counts,
-            environment: environment.digest.clone(),
-            tools: environment.tools.clone(),
+            environment: environment.digest,
+            tools: environment.tools,
             own_network: self.head.network.is_own(),
             cached_from: None,
             on_base: on_base.map(|judged| OnBase {

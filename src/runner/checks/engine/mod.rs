@@ -34,7 +34,7 @@ use crate::dod::check::{CheckRecord, CheckSpec};
 use crate::process::{self, Attachment};
 use crate::run::{CommitId, EndedBy, ItemId, RoundId, RunId};
 use crate::worktree;
-pub use environment::{Environment, environment, key};
+pub use environment::{Environment, OfCheck, environment};
 use folder::RoundFolder;
 
 /// A list of checks to be run at a commit.
