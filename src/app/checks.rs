@@ -8,7 +8,7 @@ use crate::dod::{Evidence, Head, Item};
 use crate::journal::Answer;
 use crate::run::{Command, ItemId, Phase, Refusal, Round, RoundId, RoundWhy, Run, feedback};
 use crate::runner::checks::wanted;
-use crate::runner::current_head;
+use crate::runner::{carries, current_head};
 use crate::shape::request::CheckRequest;
 use crate::shape::view::{
     CheckedItemView, ChecksView, DetailView, EvidenceView, FeedbackView, RoundAccepted, RoundView,
@@ -56,12 +56,9 @@ impl App {
             head: head.commit.to_string(),
             tree: head.tree.to_string(),
         };
-        match self
-            .context()
-            .journal
-            .ask(run.id, Command::Check { round })
-            .await?
-        {
+        let carries = carries(self.context(), &run, &head).await?;
+        let command = Command::Check { round, carries };
+        match self.context().journal.ask(run.id, command).await? {
             Answer::No(refusal) => Err(Refused::State(refusal)),
             Answer::Done(_) | Answer::Already(_) => {
                 self.runner().begin_checks(run.id);

@@ -78,6 +78,8 @@ pub enum Command {
     Check {
         /// The new round.
         round: Round,
+        /// The tree of the head before, if this one brings the same patch on another base.
+        carries: Option<TreeId>,
     },
     /// See that the branch is somewhere else than it was.
     SeeHead {
@@ -210,14 +212,14 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
                 candidate: candidate.clone(),
             }]),
         },
-        Command::Check { round } => match rested(run) {
+        Command::Check { round, carries } => match rested(run) {
             Err(no) => Decision::No(no),
             Ok(()) => {
                 let mut events = Vec::new();
                 if run.head.as_ref() != Some(&round.head) {
                     events.push(Event::HeadMoved {
                         head: round.head.clone(),
-                        carries: None,
+                        carries: carries.clone(),
                     });
                 }
                 events.push(Event::ChecksStarted {

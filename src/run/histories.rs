@@ -358,6 +358,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
         }
         Step::Check(n) => asked(&Command::Check {
             round: round(run, *n),
+            carries: None,
         }),
         Step::SeeHead(n, checks) => asked(&Command::SeeHead {
             head: head(*n),

@@ -12,11 +12,7 @@ use crate::run::{CommitId, Run, TreeId};
 ///
 /// # Errors
 /// git failed.
-pub(super) async fn carries(
-    context: &Context,
-    run: &Run,
-    now: &Head,
-) -> Result<Option<TreeId>, Error> {
+pub async fn carries(context: &Context, run: &Run, now: &Head) -> Result<Option<TreeId>, Error> {
     let Some(before) = &run.head else {
         return Ok(None);
     };

@@ -48,6 +48,7 @@ use crate::process::{Containment, Networks};
 use crate::run::{Run, RunId};
 use crate::store::{StoreError, runs};
 
+pub use carried::carries;
 use checks::CheckSlots;
 pub use definition::changed_paths;
 use driver::{Ask, Driver};
