@@ -7,6 +7,7 @@ mod given;
 mod killed;
 mod limits;
 mod session;
+mod told;
 mod walk;
 
 use std::os::unix::fs::symlink;

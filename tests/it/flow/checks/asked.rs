@@ -87,7 +87,7 @@ fn a_round_that_is_stopped_proves_nothing_of_what_was_not_run() {
     assert_eq!(results(&detail, "second").len(), 0);
     assert_eq!(
         run.blockers(),
-        [("evidence_missing".to_owned(), "second".to_owned())]
+        [("check_not_run".to_owned(), "second".to_owned())]
     );
     // Again it is as it is.
     server

@@ -79,7 +79,7 @@ fn a_check_that_fails_keeps_the_gate_shut_and_says_why() {
     assert_eq!(log(&run, broken), "the reason\n");
     assert_eq!(
         run.blockers(),
-        [("evidence_rejected".to_owned(), "broken".to_owned())]
+        [("check_failed".to_owned(), "broken".to_owned())]
     );
     run.merge().expect_problem(409, "gate_closed");
 }
