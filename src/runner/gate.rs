@@ -71,6 +71,12 @@ async fn ask_as(context: &Context, run: &Run, status: Status) -> Result<Asked, E
     let head = current_head(context, run).await?;
     let onto = base_tip(context, run).await?;
     let contained = match (&head, &onto) {
+        // The work of a run that was taken away is kept for a while only.
+        (Some(head), Some(_))
+            if !run.placed && !context.repository.has_commit(&head.commit).await? =>
+        {
+            false
+        }
         (Some(head), Some(onto)) => context.repository.is_ancestor(&head.commit, onto).await?,
         _ => false,
     };
