@@ -239,6 +239,26 @@ e2e_checks:
         assert!(items("p.md", "---\n: [\n---\n").is_err());
     }
 
+    /// An agent writes pages too, and they are read to see what it has changed.
+    #[test]
+    fn a_page_that_would_never_end_is_refused() {
+        let mut bomb = String::from("---\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for n in 1..20 {
+            let before = vec![format!("*a{}", n - 1); 10].join(", ");
+            bomb.push_str(&format!("a{n}: &a{n} [{before}]\n"));
+        }
+        bomb.push_str("e2e_checks: *a19\n---\n");
+        assert!(items("p.md", &bomb).is_err());
+        let deep = format!("---\ne2e_checks: {}\n---\n", "[".repeat(100_000));
+        assert!(items("p.md", &deep).is_err());
+        let ignored = format!(
+            "---\nother: {}{}\n---\n",
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(items("p.md", &ignored).is_err());
+    }
+
     #[test]
     fn a_background_command_without_health_stays_as_it_is() {
         let page = "---\ne2e_checks:\n  - {id: a, cmd: 'x & wait'}\n  - {id: b, cmd: 'y &'}\n---\n";

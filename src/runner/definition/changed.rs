@@ -22,7 +22,8 @@ const PATCH_MAX: usize = 256 * 1024;
 const PATHS_MAX: usize = 200;
 
 /// The paths that the work changes: those that differ between `head` and where it left the base. A rename is two of them.
-/// Nothing while there is no head, and if they are more than can be listed: then nobody knows that an item does not apply.
+/// Nothing while there is no head, if its commit is gone, and if they are more than can be listed: then nobody knows that
+/// an item does not apply.
 ///
 /// # Errors
 /// git failed.
@@ -34,6 +35,10 @@ pub async fn changed_paths(
     let Some(head) = head else {
         return Ok(None);
     };
+    // The work of a run that was taken away is kept for a while only.
+    if !run.placed && !context.repository.has_commit(&head.commit).await? {
+        return Ok(None);
+    }
     let Some(fork) = fork_of(context, run, &head.commit).await? else {
         return Ok(None);
     };
@@ -49,7 +54,7 @@ async fn fork_of(context: &Context, run: &Run, head: &CommitId) -> Result<Option
     let repository = &context.repository;
     let base = match (&run.phase, RefName::branch(&run.spec.base)) {
         // The base contains the work: what it was before.
-        (Phase::Merged { commit, .. }, _) => {
+        (Phase::Merged { commit, .. }, _) if repository.has_commit(commit).await? => {
             repository.parents_of(commit).await?.into_iter().next()
         }
         (_, Ok(name)) => repository.resolve(&name).await?,

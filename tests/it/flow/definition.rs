@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::repo::git;
 use crate::support::run::Run;
 use crate::support::server::{Server, Setup, request};
 
@@ -295,8 +296,8 @@ fn a_workflow_is_refused_with_the_place_inside_its_check() {
 
 #[test]
 fn an_item_applies_once_the_work_changes_what_it_is_for() {
-    let toml = "[[item]]\nkey = \"migrations\"\nwhen.changed = [\"migrations/**\"]\n\
-                [[item]]\nkey = \"lists\"\nwhen.changed = [\"*.txt\"]\n";
+    let toml = "[[item]]\nkey = \"migrations\"\nrequired = false\nwhen.changed = [\"migrations/**\"]\n\
+                [[item]]\nkey = \"lists\"\nrequired = false\nwhen.changed = [\"*.txt\"]\n";
     let server = server(&[
         (".agent_runner/dod/a.toml", toml),
         ("migrations/1.sql", "1\n"),
@@ -319,9 +320,25 @@ fn an_item_applies_once_the_work_changes_what_it_is_for() {
     // What the base brings meanwhile is not the work's.
     server.repo.commit_all(&[("migrations/2.sql", "2\n")]);
     assert_eq!(applies(&run, "migrations"), false);
+    // Nor is the work's what has landed with it, once it has.
+    run.prove();
+    run.merge().expect(200);
+    run.wait_until_gone();
+    assert_eq!(applies(&run, "migrations"), false);
+    assert_eq!(applies(&run, "lists"), true);
     // A file that only moves is gone from its place.
     let mover = server.finished("sh git mv migrations/1.sql elsewhere.sql");
     assert_eq!(applies(&mover, "migrations"), true);
+    mover.abort().expect(200);
+    assert_eq!(applies(&mover, "migrations"), true);
+    // Its work is kept for a while only.
+    server.repo.as_the_user(|root| {
+        let kept = format!("refs/agent_runner/preserved/{}", mover.id);
+        git(root, &["update-ref", "-d", &kept]);
+        git(root, &["prune", "--expire=now"]);
+    });
+    assert_eq!(applies(&mover, "migrations"), Value::Null);
+    server.leave_wrong("the work of an aborted run was taken away by hand");
 }
 
 /// A run that waits is read again when its base commit is fixed: the items of the repository are those of that commit,
@@ -395,6 +412,24 @@ fn a_run_that_waited_fails_by_name_if_its_definition_cannot_be_read_any_more() {
         .commit_all(&[(".agent_runner/dod/a.toml", "[[item]]\nkey = \"a\"\n")]);
     waits.post("/retry", &json!({})).expect(200);
     assert_eq!(items(&waits.wait_for("finished")).len(), 2);
+}
+
+#[test]
+fn a_repeated_request_has_its_first_answer_though_the_definition_cannot_be_read_any_more() {
+    let server = Server::start();
+    let body = request("write work.txt done", &json!({}));
+    let ask = || {
+        let key = [("idempotency-key", "once")];
+        server.client().post_with("/api/runs", &key, &body)
+    };
+    let first = ask().expect(201);
+    server
+        .repo
+        .commit_all(&[(".agent_runner/dod/a.toml", "[[item]]\nkey = 1\n")]);
+    assert_eq!(ask().expect(201), first);
+    server
+        .create(&body)
+        .expect_problem(422, "definition_unreadable");
 }
 
 #[test]

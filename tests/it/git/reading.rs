@@ -1,7 +1,7 @@
 //! Finding the repository, and what is read of it.
 
 use agent_runner_api::git::{
-    Diff, DiffFormat, LeftOut, OpenError, Program, ProgramError, RefName, Repository,
+    Diff, DiffFormat, LeftOut, OpenError, Program, ProgramError, RefName, Repository, TreeKind,
 };
 
 use super::scene::{Scene, git, open, program};
@@ -230,4 +230,59 @@ async fn what_worktrees_do_not_have_is_told() {
             LeftOut::Submodules
         ]
     );
+}
+
+#[tokio::test]
+async fn files_of_a_commit_are_read_byte_for_byte_and_by_their_names_alone() {
+    let scene = Scene::new().await;
+    let repo = open(&scene.root, &scene.folder().join("view2")).await;
+    let long = "x".repeat(1000);
+    let names = [
+        "odd/*.txt",
+        "odd/a b\t\n.txt",
+        "odd/ü.txt",
+        "odd/:(glob)**",
+        "odd/--x",
+    ];
+    std::fs::create_dir(scene.root.join("odd")).unwrap();
+    for name in names {
+        std::fs::write(scene.root.join(name), format!("{name}\n\n")).unwrap();
+    }
+    std::fs::write(scene.root.join("odd/empty"), "").unwrap();
+    std::fs::write(scene.root.join("odd/long"), &long).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", scene.root.join("odd/link")).unwrap();
+    git(&scene.root, &["add", "-A"]);
+    git(&scene.root, &["commit", "-q", "-m", "odd"]);
+    let commit = git(&scene.root, &["rev-parse", "HEAD"])
+        .trim()
+        .parse()
+        .unwrap();
+    // The checkout is not looked at.
+    std::fs::remove_dir_all(scene.root.join("odd")).unwrap();
+
+    let all = repo.files_at(&commit, &["odd".to_owned()]).await.unwrap();
+    assert_eq!(all.len(), names.len() + 3);
+    for name in names {
+        let found = repo.files_at(&commit, &[name.to_owned()]).await.unwrap();
+        let [file] = found.as_slice() else {
+            panic!("{name}: {found:?}");
+        };
+        assert_eq!((file.path.as_str(), file.kind), (name, TreeKind::File));
+        let bytes = repo.bytes_of(&[file], 100).await.unwrap();
+        assert_eq!(bytes, [Some(format!("{name}\n\n").into_bytes())]);
+    }
+    let link = all.iter().find(|file| file.path == "odd/link").unwrap();
+    assert_eq!(link.kind, TreeKind::Link);
+    let files: Vec<_> = all.iter().filter(|f| f.kind == TreeKind::File).collect();
+    let bytes = repo.bytes_of(&files, 999).await.unwrap();
+    for (file, bytes) in files.iter().zip(bytes) {
+        let too_long = file.path == "odd/long";
+        assert_eq!(bytes.is_none(), too_long, "{}", file.path);
+        assert_eq!(bytes == Some(Vec::new()), file.path == "odd/empty");
+    }
+    let none = repo
+        .files_at(&commit, &["absent".to_owned()])
+        .await
+        .unwrap();
+    assert_eq!(none, []);
 }
