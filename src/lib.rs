@@ -23,6 +23,9 @@ pub mod dod;
 /// May it merge? A pure question with a permit or blockers for an answer.
 pub mod gate;
 
+/// What travels with a merge: trailers and attestations. Pure.
+pub mod proof;
+
 /// The landing: the candidate, and moving the base to it.
 pub mod merge;
 

@@ -47,7 +47,7 @@ impl Driver {
             &context.repository,
             permit.onto(),
             &permit.head().commit,
-            &message_of(run, message),
+            &message_of(run, permit.head(), message),
             &identity(context),
         )
         .await
