@@ -6,6 +6,7 @@
 pub mod alone;
 pub mod archive;
 mod checks;
+mod attest;
 pub mod create;
 pub mod doctor;
 pub mod end;

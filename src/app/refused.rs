@@ -3,7 +3,7 @@
 use crate::dod::content::ContentError;
 use crate::gate::Blocker;
 use crate::git;
-use crate::run::{EvidenceId, Refusal, RunId};
+use crate::run::{CommitId, EvidenceId, Refusal, RunId};
 use crate::runner::definition::NotRead;
 use crate::runner::room::{FileSystem, tells_of_full_disk};
 use crate::store::StoreError;
@@ -128,6 +128,9 @@ pub enum Refused {
     /// The base moved each time that the merge was tried.
     #[error("the base moved while the merge was made; try again")]
     BaseMoved,
+    /// The run's merge is not in the repository any more.
+    #[error("the merge {0} of the run is not in the repository any more; `doctor` tells more")]
+    MergeMissing(CommitId),
     /// The payload is too large.
     #[error("the payload has over {limit} bytes")]
     TooLarge {

@@ -34,10 +34,12 @@ const REPEATABLE: &[&str] = &[
     "diff-index",
     "diff-tree",
     "for-each-ref",
+    "hash-object",
     "ls-files",
     "ls-tree",
     "merge-base",
     "merge-tree",
+    "mktree",
     "rev-list",
     "rev-parse",
 ];
@@ -93,6 +95,15 @@ impl Call {
     pub(crate) fn config(mut self, setting: &str) -> Call {
         self.before.push("-c".into());
         self.before.push(setting.into());
+        self
+    }
+
+    /// The same, with a value that need not be UTF-8; `name` ends with `=`.
+    pub(super) fn config_os(mut self, name: &str, value: &OsStr) -> Call {
+        let mut setting = OsString::from(name);
+        setting.push(value);
+        self.before.push("-c".into());
+        self.before.push(setting);
         self
     }
 

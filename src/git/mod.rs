@@ -8,11 +8,12 @@
 //! Only output for machines is read (`-z`, hashes, exit codes). Text for people (stderr) is carried in errors
 //! and never decided upon.
 //!
-//! Deliberately absent: porcelain (`merge`, `worktree add`, `checkout`, `branch`), the network (no fetch, no
+//! Deliberately absent: porcelain (`merge`, `worktree add`, `checkout`, `branch`; of `notes` only its list), the network (no fetch, no
 //! push), external filters and merge drivers. Files under Git LFS are therefore pointers in worktrees that we
 //! make, and in what we bring along at a landing.
 
 mod borrowed;
+mod aside;
 mod call;
 mod checkouts;
 mod diff;
@@ -23,6 +24,7 @@ mod left_out;
 mod locks;
 mod many;
 mod names;
+mod notes;
 mod output;
 mod patch;
 mod pinned;
@@ -31,6 +33,7 @@ mod read;
 mod refs;
 mod repository;
 mod sample;
+mod signing;
 mod view;
 
 pub use checkouts::{Checkout, Head};
@@ -43,6 +46,7 @@ pub use program::{MINIMUM_VERSION, Program, ProgramError, Version};
 pub use refs::{NotMoved, RefEdit};
 pub(crate) use repository::sync_with;
 pub use repository::{Identity, OpenError, Repository};
+pub use signing::{Signature, Signing, SigningError, ssh_keygen};
 
 pub(crate) use call::{Call, LONG};
 pub(crate) use checkouts::{Busy, checked_out_at, read_head};

@@ -148,6 +148,12 @@ impl RefName {
         RefName(format!("refs/agent_runner/candidates/{candidate}"))
     }
 
+    /// Where notes on merge commits are: `git log --notes=agent_runner` shows them.
+    #[must_use]
+    pub fn notes() -> RefName {
+        RefName("refs/notes/agent_runner".to_owned())
+    }
+
     /// The full name.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -69,10 +69,7 @@ pub struct Program {
 impl Program {
     /// The first `git` in `search_path` (the value of `PATH`), asked for its version.
     pub async fn find(search_path: &OsStr) -> Result<Program, ProgramError> {
-        let path = std::env::split_paths(search_path)
-            .map(|folder| folder.join("git"))
-            .find(|path| is_executable(path))
-            .ok_or(ProgramError::Missing)?;
+        let path = find_executable(search_path, "git").ok_or(ProgramError::Missing)?;
         let output = Call::bare(&path, "version").run().await?;
         let answer = String::from_utf8_lossy(output.stdout()).trim().to_owned();
         match Version::parse(&answer) {
@@ -93,6 +90,13 @@ impl Program {
     pub fn version(&self) -> Version {
         self.version
     }
+}
+
+/// The first program of this name in `search_path` (the value of `PATH`).
+pub(super) fn find_executable(search_path: &OsStr, name: &str) -> Option<PathBuf> {
+    std::env::split_paths(search_path)
+        .map(|folder| folder.join(name))
+        .find(|path| is_executable(path))
 }
 
 fn is_executable(path: &Path) -> bool {

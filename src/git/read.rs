@@ -1,5 +1,6 @@
 //! Reading commits and refs. Every answer is a full hash or a closed yes or no.
 
+use super::call::Call;
 use super::error::Error;
 use super::names::RefName;
 use super::repository::{Identity, Repository};
@@ -176,13 +177,35 @@ impl Repository {
         identity: &Identity,
         message: &str,
     ) -> Result<CommitId, Error> {
-        effect::awaits(Effect::CommitWrite).await?;
-        let call = self
-            .call("commit-tree")
-            .args(parents.iter().flat_map(|parent| ["-p", parent.as_str()]))
-            .args(["-F", "-", tree.as_str()])
-            // git refuses a NUL in a message.
-            .stdin(message.replace('\0', "").into_bytes());
-        identity.onto(call).run().await?.hash()
+        let call = self.call("commit-tree");
+        commit(call, tree, parents, identity, message).await
     }
+
+    /// The same for a merge that is to land: signed, if merges are.
+    pub(crate) async fn merge_commit(
+        &self,
+        tree: &TreeId,
+        parents: &[&CommitId],
+        identity: &Identity,
+        message: &str,
+    ) -> Result<CommitId, Error> {
+        let call = self.signed(self.call("commit-tree"));
+        commit(call, tree, parents, identity, message).await
+    }
+}
+
+async fn commit(
+    call: Call,
+    tree: &TreeId,
+    parents: &[&CommitId],
+    identity: &Identity,
+    message: &str,
+) -> Result<CommitId, Error> {
+    effect::awaits(Effect::CommitWrite).await?;
+    let call = call
+        .args(parents.iter().flat_map(|parent| ["-p", parent.as_str()]))
+        .args(["-F", "-", tree.as_str()])
+        // git refuses a NUL in a message.
+        .stdin(message.replace('\0', "").into_bytes());
+    identity.onto(call).run().await?.hash()
 }

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use super::call::Call;
 use super::error::Error;
 use super::program::Program;
+use super::signing::Signing;
 use super::view::{self, Settings};
 
 /// Why a folder is not a repository to work on.
@@ -78,10 +79,14 @@ pub struct Repository {
     view: PathBuf,
     main_checkout: Option<PathBuf>,
     settings: Settings,
+    /// What merges are signed with, if they are.
+    pub(super) signing: Option<Signing>,
     /// Held while a worktree is made or removed: one at a time.
     pub(crate) places: Mutex<()>,
     /// Held while a base branch and its checkouts are moved: in the order in which they landed.
     pub(crate) landing: Mutex<()>,
+    /// Held while a note is written: notes of one process do not race for their ref.
+    pub(super) noting: Mutex<()>,
 }
 
 impl Repository {
@@ -128,8 +133,10 @@ impl Repository {
             view,
             main_checkout,
             settings,
+            signing: None,
             places: Mutex::new(()),
             landing: Mutex::new(()),
+            noting: Mutex::new(()),
         })
     }
 

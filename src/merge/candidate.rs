@@ -68,7 +68,7 @@ pub async fn candidate(
     }
     let tree = merged_tree(repo, onto, head).await?;
     let commit = repo
-        .commit_tree(&tree, &[onto, head], identity, message)
+        .merge_commit(&tree, &[onto, head], identity, message)
         .await?;
     let pin = RefEdit::Set(RefName::candidate(&commit), commit.clone());
     repo.edit_refs(&[pin], "a candidate").await?;

@@ -41,6 +41,7 @@ pub fn trailers(shown: &Shown) -> Vec<String> {
         .into_iter()
         .chain(validators.into_iter().map(|by| format!("Validated-By: {by}")))
         .chain(overridden)
+        .map(|line| line.trim_end().to_owned())
         .collect()
 }
 

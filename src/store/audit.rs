@@ -9,6 +9,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::error::{Attempted, StoreError};
+use super::chain::{count, given};
 use super::{events, migrate, runs};
 use crate::run::{CommitId, Event, Illegal, Recorded, Run, RunId, apply, begin};
 
@@ -186,6 +187,32 @@ pub fn rebuild(connection: &Connection, run: RunId) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The tables in which the rows of one run are not what its events tell.
+///
+/// # Errors
+/// The database cannot be read, or an event cannot follow.
+pub fn differing_of(
+    connection: &Connection,
+    run: RunId,
+) -> Result<BTreeSet<&'static str>, StoreError> {
+    let expected = in_memory()?;
+    let mut state = None;
+    for recorded in events::of_run(connection, run)? {
+        let next = step(state, &recorded)?;
+        runs::project(&expected, &next, &recorded)?;
+        state = Some(next);
+    }
+    let mut differing = BTreeSet::new();
+    for (table, column, select) in TABLES {
+        let of_run = format!("SELECT * FROM ({select}) WHERE {column} = '{run}'");
+        let none = BTreeSet::new();
+        if rows(connection, &of_run, column, &none)? != rows(&expected, &of_run, column, &none)? {
+            differing.insert(*table);
+        }
+    }
+    Ok(differing)
+}
+
 fn step(run: Option<Run>, recorded: &Recorded) -> Result<Run, Illegal> {
     match run {
         None => begin(recorded.run, recorded.at, &recorded.event),
@@ -268,24 +295,6 @@ impl Replayed {
             }
         }
     }
-}
-
-/// SQLite remembers the highest number that it has given to an event, also of one that is gone.
-fn given(connection: &Connection) -> Result<u64, StoreError> {
-    connection
-        .query_row(
-            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'",
-            [],
-            |row| row.get(0),
-        )
-        .attempted("read how many events there were")
-}
-
-/// Numbers are given without a gap: a transaction that is undone gives its numbers back.
-fn count(connection: &Connection) -> Result<u64, StoreError> {
-    connection
-        .query_row("SELECT count(*) FROM events", [], |row| row.get(0))
-        .attempted("count the events")
 }
 
 fn unrecorded(connection: &Connection) -> Result<Vec<String>, StoreError> {

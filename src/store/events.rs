@@ -11,7 +11,7 @@ use crate::run::event::VERSION;
 use crate::run::{Event, Recorded, RunId};
 
 /// What the first row is chained to.
-const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Appends an event and gives it its place.
 ///
@@ -159,7 +159,7 @@ fn insert(
 }
 
 /// The hash that chains a row to the one before: over lengths and contents, so that no two rows can be read as one.
-fn chained(previous: &str, run: &str, name: &str, at: &str, body: &str) -> String {
+pub(super) fn chained(previous: &str, run: &str, name: &str, at: &str, body: &str) -> String {
     let mut hash = Sha256::new();
     for part in [previous, run, name, at, body] {
         hash.update((part.len() as u64).to_be_bytes());

@@ -5,6 +5,7 @@
 //! reader is. The agents' output is never in here.
 
 pub mod audit;
+pub mod chain;
 mod error;
 pub mod events;
 pub mod evidence;

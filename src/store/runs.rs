@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
 use crate::run::event::Event;
-use crate::run::{Recorded, RunId};
+use crate::run::{CommitId, Recorded, RunId};
 use crate::run::{Run, Status};
 use crate::shape::request::RunFilter;
 use crate::shape::view::{FailureView, RunView};
@@ -246,6 +246,17 @@ pub fn ids_by_prefix(connection: &Connection, prefix: &str) -> Result<Vec<RunId>
         .prepare_cached("SELECT id FROM runs WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id LIMIT 2")
         .attempted("prepare to look for a run")?;
     ids(&mut statement, params![prefix])
+}
+
+/// The runs that have merged by this commit: one, if the rows are as they should be.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn merged_by(connection: &Connection, commit: &CommitId) -> Result<Vec<RunId>, StoreError> {
+    let mut statement = connection
+        .prepare("SELECT id FROM runs WHERE merge_commit = ? ORDER BY id")
+        .attempted("prepare to look for a merge")?;
+    ids(&mut statement, params![commit.as_str()])
 }
 
 /// The runs that somebody must walk on after a start: their phase is one of `phases`. The oldest first.

@@ -44,6 +44,8 @@ pub enum Code {
     WorktreeMissing,
     /// A run's branch is gone.
     BranchMissing,
+    /// A merge has no note of what was proven.
+    NoteMissing,
     /// A worktree or branch of ours belongs to no run.
     PlaceOrphaned,
     /// A worktree is there though its run has ended.
@@ -109,6 +111,7 @@ impl Code {
             | Code::CandidateLeft
             | Code::TrashLeft
             | Code::PreservedMissing
+            | Code::NoteMissing
             | Code::FilesOrphaned
             | Code::ProcessOrphaned
             | Code::CgroupLeft
@@ -136,6 +139,7 @@ impl Code {
             Code::MergeMissing => ("merge_missing", "I7", "landings"),
             Code::MergeChanged => ("merge_changed", "I1", "landings"),
             Code::MergeUnproven => ("merge_unproven", "I1", "landings"),
+            Code::NoteMissing => ("note_missing", "I1", "landings"),
             Code::WorktreeMissing => ("worktree_missing", "I5", "places"),
             Code::BranchMissing => ("branch_missing", "I5", "places"),
             Code::PlaceOrphaned => ("place_orphaned", "I5", "places"),
@@ -170,6 +174,8 @@ pub(super) enum Remedy {
     Release(CommitId),
     /// The ref of preserved work is made again.
     KeepAgain(RunId, CommitId),
+    /// The note on the run's merge is written again.
+    Note(RunId),
     /// The trash is emptied.
     EmptyTrash,
     /// The process of this run is ended.
@@ -244,6 +250,7 @@ impl Finding {
             Remedy::Rebuild(_)
             | Remedy::Release(_)
             | Remedy::KeepAgain(..)
+            | Remedy::Note(_)
             | Remedy::EndCgroup(..)
             | Remedy::TakeRound(_)
             | Remedy::EmptyTrash => true,

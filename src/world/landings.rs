@@ -1,8 +1,9 @@
-//! I1, I7: what is recorded as merged is in the base, is the merge that was allowed, and has the tree that was checked.
+//! I1, I7: what is recorded as merged is in the base, is the merge that was allowed, has the tree that was checked, and
+//! its note.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::finding::{Code, Finding};
+use super::finding::{Code, Finding, Remedy};
 use super::{CheckError, Runs};
 use crate::dod::Head;
 use crate::gate::{self, Proof};
@@ -22,6 +23,7 @@ pub(super) async fn check(context: &Context, runs: &Runs) -> Result<Vec<Finding>
         }
     }
     let parents = context.repository.parents_of_all(&commits).await?;
+    let noted = context.repository.notes().await?;
     let mut findings = Vec::new();
     for (base, landed) in by_base {
         let tip = match RefName::branch(base) {
@@ -47,7 +49,12 @@ pub(super) async fn check(context: &Context, runs: &Runs) -> Result<Vec<Finding>
             if outside.contains(commit) {
                 findings.push(missing(run, commit, base, &format!("is not in `{base}`")));
             }
-            findings.extend(changed(told, commit, parents));
+            match changed(told, commit, parents) {
+                Some(changed) => findings.push(changed),
+                // It is written before the worktree goes.
+                None if run.placed || noted.contains_key(commit) => {}
+                None => findings.push(without_note(run, commit)),
+            }
             if let (Some(tree), [onto, head]) = (trees.get(commit), parents.as_slice()) {
                 let merge = Head {
                     commit: commit.clone(),
@@ -124,6 +131,17 @@ fn missing(run: &Run, commit: &CommitId, base: &str, how: &str) -> Finding {
         .by_hand(format!(
             "somebody moved `{base}` back: merge {commit} by hand if that was not meant; it is not merged again by itself"
         ))
+}
+
+fn without_note(run: &Run, commit: &CommitId) -> Finding {
+    let detail = format!(
+        "the merge {commit} of run {} has no note in {}",
+        run.id,
+        RefName::notes()
+    );
+    Finding::new(Code::NoteMissing, commit.as_str(), detail)
+        .of(run.id)
+        .by(Remedy::Note(run.id), "it is written again from the journal")
 }
 
 fn changed(told: &Told, commit: &CommitId, parents: &[CommitId]) -> Option<Finding> {

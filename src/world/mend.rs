@@ -5,7 +5,7 @@ use std::path::Path;
 use super::finding::{Finding, Remedy};
 use crate::git::{NotMoved, RefEdit, RefName};
 use crate::run::RunId;
-use crate::runner::Context;
+use crate::runner::{self, Context};
 use crate::store::{StoreError, audit, runs};
 use crate::{merge, process, worktree};
 
@@ -70,6 +70,10 @@ pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended>
                 Err(error) => Err(error.into()),
             }
         }
+        Remedy::Note(run) => match context.journal.run(*run)? {
+            Some(run) => Ok(runner::write_note(context, &run).await?),
+            None => Err(NotMended::Changed),
+        },
         Remedy::EmptyTrash => {
             let trash = worktree::trash_below(&context.config.worktrees_root);
             let emptied = worktree::empty_trash(&trash).await?;

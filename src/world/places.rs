@@ -1,5 +1,5 @@
 //! I5, I13: every worktree, branch and ref of ours belongs to a run, every run at rest has its own, and preserved
-//! work is there.
+//! work is there. The notes on merges, `refs/notes/agent_runner`, are looked at by `landings`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -76,6 +76,7 @@ codes! {
     Cancelled = CONFLICT, "The merge was cancelled";
     MergeStopped = CONFLICT, "The merge has stopped";
     NoConflict = CONFLICT, "There is no conflict";
+    MergeMissing = CONFLICT, "The merge is gone";
     BaseMoved = CONFLICT, "The base moved";
     CannotRestore = CONFLICT, "The run cannot be restored";
     WorkflowConflict = CONFLICT, "The workflow cannot be changed so";

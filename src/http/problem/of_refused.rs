@@ -54,6 +54,7 @@ impl From<Refused> for Problem {
             Refused::MergeCancelled(_) => Problem::new(Code::Cancelled, detail),
             Refused::MergeStopped(_) => Problem::new(Code::MergeStopped, detail),
             Refused::NoConflict => Problem::new(Code::NoConflict, detail),
+            Refused::MergeMissing(_) => Problem::new(Code::MergeMissing, detail),
             Refused::BaseMoved => Problem::new(Code::BaseMoved, detail),
             Refused::TooLarge { .. } => Problem::new(Code::TooLarge, detail),
             Refused::CannotRestore(_) => Problem::new(Code::CannotRestore, detail),

@@ -6,6 +6,7 @@ mod gc;
 mod health;
 mod life;
 mod payload;
+mod proof;
 mod runs;
 mod schemas;
 mod stream;
@@ -36,6 +37,7 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(runs::detail))
         .routes(routes!(runs::gate))
         .routes(routes!(runs::diff))
+        .routes(routes!(proof::attestation))
         .routes(routes!(stream::run))
         .routes(routes!(stream::all))
         .routes(routes!(stream::output))

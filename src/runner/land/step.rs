@@ -267,6 +267,7 @@ impl Driver {
         if !run.placed {
             return Ok(());
         }
+        self.note(&run).await?;
         let context = self.context();
         let place = self.place_of(&run)?;
         // What was written after the settling has not landed: it is kept.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod checks;
+mod attestation;
 mod gc;
 mod health;
 mod merge;
@@ -12,6 +13,7 @@ pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, 
 pub use checks::{
     CheckView, CheckedItemView, ChecksView, FeedbackView, OnBaseView, RoundAccepted, RoundView,
 };
+pub use attestation::AttestationView;
 pub use gc::{GcItem, GcView};
 pub use health::{
     CheckNetworkView, ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView,

@@ -16,6 +16,7 @@ mod locked;
 mod merge;
 mod merge_queue;
 mod once;
+mod proof;
 mod queue;
 mod races;
 mod redefined;

@@ -5,6 +5,7 @@ mod candidates;
 mod hostile;
 mod landing;
 mod litter;
+mod notes;
 mod places;
 mod planted;
 mod reading;

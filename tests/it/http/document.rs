@@ -23,6 +23,7 @@ const OPERATIONS: [&str; 32] = [
     "GET /api/runs/{id}/gate",
     "GET /api/runs/{id}/diff",
     "GET /api/runs/{id}/output",
+    "GET /api/runs/{id}/attestation",
     "POST /api/runs/{id}/messages",
     "POST /api/runs/{id}/restore",
     "POST /api/runs/{id}/retry",

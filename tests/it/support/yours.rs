@@ -28,7 +28,11 @@ pub fn yours(root: &Path) -> BTreeMap<String, String> {
     let refs = git_quietly(root, &["for-each-ref", "--format=%(refname) %(objectname)"]);
     for line in refs.lines() {
         let (name, commit) = line.split_once(' ').unwrap();
-        let ours = ["refs/heads/auto/", "refs/agent_runner/"];
+        let ours = [
+            "refs/heads/auto/",
+            "refs/agent_runner/",
+            "refs/notes/agent_runner",
+        ];
         let bases = ["refs/heads/master", "refs/heads/release"];
         if !bases.contains(&name) && !ours.iter().any(|below| name.starts_with(below)) {
             all.insert(name.to_owned(), commit.to_owned());
