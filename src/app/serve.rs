@@ -17,7 +17,7 @@ use super::doctor::mend_after_start;
 use crate::agent::claude::{self, locate::locate_at};
 use crate::config::{self, Config, Surroundings};
 use crate::dod::content::ContentStore;
-use crate::git::{self, OpenError, ProgramError, RefName, Repository};
+use crate::git::{self, OpenError, ProgramError, RefName, Repository, Signing, SigningError};
 use crate::http;
 use crate::journal::Journal;
 use crate::process::{Containment, Networks, NotHad, Wanted, WantedNetwork, bus_address};
@@ -87,6 +87,9 @@ pub enum StartError {
         /// What to do.
         advice: &'static str,
     },
+    /// Merges cannot be signed as was asked for.
+    #[error("{0}; merges are to be signed because of --sign-key")]
+    NotSigning(#[from] SigningError),
     /// What was asked for to hold agents together is not there.
     #[error("{0}; take what there is with --containment auto")]
     NotContained(NotHad),
@@ -227,7 +230,7 @@ async fn open(
     // Prompts, output and the agents' environment are nobody else's to read.
     let private = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(&config.state_root, private).map_err(anyhow::Error::new)?;
-    let repository = Repository::open(program, &config.repo_root, &files.git_view())
+    let mut repository = Repository::open(program, &config.repo_root, &files.git_view())
         .await
         .map_err(|error| match error {
             OpenError::NotARepository(_) | OpenError::Unsupported { .. } => {
@@ -235,6 +238,11 @@ async fn open(
             }
             OpenError::Git(error) => StartError::Failed(error.into()),
         })?;
+    if let Some(key) = &config.sign_key {
+        let agent = around.variable("SSH_AUTH_SOCK").map(str::as_ref);
+        let signing = Signing::with(key, path.as_ref(), agent)?;
+        repository.sign_with(signing).await?;
+    }
     let base = base_branch(&config, &repository).await?;
     make(&config.worktrees_root, "name another with --worktrees-root")?;
     config.worktrees_root = config

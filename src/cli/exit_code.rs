@@ -40,11 +40,13 @@ pub enum ExitCode {
     Damaged = 18,
     /// A check did not pass, or was not run.
     CheckFailed = 19,
+    /// The merge that was looked at is not what was proven.
+    Unproven = 20,
 }
 
 impl ExitCode {
     /// All of them, in the order of their numbers.
-    pub const ALL: [ExitCode; 17] = [
+    pub const ALL: [ExitCode; 18] = [
         ExitCode::Ok,
         ExitCode::Failed,
         ExitCode::Usage,
@@ -62,6 +64,7 @@ impl ExitCode {
         ExitCode::InUse,
         ExitCode::Damaged,
         ExitCode::CheckFailed,
+        ExitCode::Unproven,
     ];
 
     /// The number that the shell sees.
@@ -92,6 +95,7 @@ impl ExitCode {
             ExitCode::InUse => "server start: another server works on the same database",
             ExitCode::CheckFailed => "a check did not pass, or was not run",
             ExitCode::Damaged => "the database or the archive is damaged",
+            ExitCode::Unproven => "the merge is not what was proven",
             ExitCode::ConfigWrong => "a setting in a flag, a variable or the file is wrong",
         }
     }
@@ -121,7 +125,7 @@ mod tests {
         let numbers: Vec<u8> = ExitCode::ALL.iter().map(|code| code.number()).collect();
         assert_eq!(
             numbers,
-            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+            [0, 1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
         );
     }
 }

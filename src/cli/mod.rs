@@ -5,6 +5,7 @@
 
 mod abort;
 mod archive;
+mod audit;
 mod check;
 mod completions;
 mod demo;
@@ -28,6 +29,7 @@ mod serve;
 mod show;
 mod systemd;
 mod validate;
+mod verify;
 mod wire;
 mod workflows;
 
@@ -104,6 +106,10 @@ enum Command {
     Export(archive::ExportArgs),
     /// Take in the runs of an export; the server must be stopped
     Import(archive::ImportArgs),
+    /// Check a merge against repository and database, without the server
+    Verify(verify::VerifyArgs),
+    /// Check the journal's chain of hashes, without the server
+    Audit(audit::AuditArgs),
     /// Show a run from request to merge, with a scripted agent in a temporary repository
     Demo(demo::DemoArgs),
     /// Print completions for a shell
@@ -165,6 +171,8 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::RestoreBackup(args)) => return archive::restore_backup(&args, &around),
         Some(Command::Export(args)) => return archive::export(&args, &around),
         Some(Command::Import(args)) => return archive::import(&args, &around),
+        Some(Command::Verify(args)) => return verify::verify(&args, &around),
+        Some(Command::Audit(args)) => return audit::audit(&args, &around),
         Some(Command::Demo(args)) => demo::demo(&args, &around),
         Some(Command::Completions(args)) => completions::completions(&args, Cli::command()),
         Some(Command::Service(args)) => systemd::service(&args, &around),

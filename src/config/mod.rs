@@ -79,6 +79,8 @@ pub struct Config {
     pub stub: bool,
     /// Who the service's own commits are by.
     pub identity: Identity,
+    /// The SSH key that merges are signed with.
+    pub sign_key: Option<PathBuf>,
     /// Whether a run's branch stays after its merge.
     pub keep_branch: bool,
     /// For how many days preserved work of removed worktrees is kept.
@@ -249,6 +251,7 @@ impl Config {
                 name: layers.required("identity.name", value::identity)?,
                 email: layers.required("identity.email", value::identity)?,
             },
+            sign_key: layers.optional("sign_key", value::path)?.map(absolute),
             keep_branch: layers.required("keep_branch", value::boolean)?,
             preserved_keep_days: layers.required("preserved_keep_days", value::parsed::<u32>)?,
             allowed_origins: layers

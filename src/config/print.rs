@@ -95,6 +95,7 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "stub" => config.stub.into(),
         "identity.name" => config.identity.name.clone().into(),
         "identity.email" => config.identity.email.clone().into(),
+        "sign_key" => path(config.sign_key.as_ref()?),
         "keep_branch" => config.keep_branch.into(),
         "preserved_keep_days" => number(config.preserved_keep_days.into()),
         "allowed_origins" => list(&config.allowed_origins),

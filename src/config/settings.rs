@@ -238,6 +238,12 @@ pub const SETTINGS: &[Setting] = &[
         "Address on the service's own commits",
     ),
     line(
+        "sign_key",
+        "FILE",
+        Found("none: merges are not signed"),
+        "SSH key that merges are signed with: a private key, or a public one whose private key an agent has (SSH_AUTH_SOCK)",
+    ),
+    line(
         "keep_branch",
         "BOOL",
         Value("false"),

@@ -1,6 +1,7 @@
 //! Reading commits and refs. Every answer is a full hash or a closed yes or no.
 
 use super::call::Call;
+use super::checkouts::{Head, read_head};
 use super::error::Error;
 use super::names::RefName;
 use super::repository::{Identity, Repository};
@@ -41,6 +42,28 @@ impl Repository {
     /// Whether there is such a branch.
     pub async fn branch_exists(&self, name: &RefName) -> Result<bool, Error> {
         Ok(self.resolve(name).await?.is_some())
+    }
+
+    /// The commit that this text names as git takes it (a hash or what begins it, a branch, a tag); nothing if it names
+    /// none. `HEAD` is that of the main checkout.
+    ///
+    /// # Errors
+    /// git failed.
+    pub async fn commit_named(&self, text: &str) -> Result<Option<CommitId>, Error> {
+        let named = match (text, read_head(self.common_dir())) {
+            // Ours leads nowhere.
+            ("HEAD", Head::On(branch)) => branch,
+            ("HEAD", Head::Detached(commit)) => commit.to_string(),
+            _ => text.to_owned(),
+        };
+        let commit = format!("{named}^{{commit}}");
+        let call = self.call("rev-parse");
+        let call = call.args(["--verify", "--quiet", "--end-of-options", &commit]);
+        let output = call.run_any().await?;
+        match output.code() {
+            0 => output.hash().map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Whether this commit's objects are there at all.

@@ -259,6 +259,28 @@ pub fn merged_by(connection: &Connection, commit: &CommitId) -> Result<Vec<RunId
     ids(&mut statement, params![commit.as_str()])
 }
 
+/// The commit by which this run has merged, if it has.
+///
+/// # Errors
+/// The row cannot be read.
+pub fn merge_commit(connection: &Connection, run: RunId) -> Result<Option<CommitId>, StoreError> {
+    let found: Option<Option<String>> = connection
+        .query_row(
+            "SELECT merge_commit FROM runs WHERE id = ?",
+            params![run.to_string()],
+            |row| row.get(0),
+        )
+        .optional()
+        .attempted("read the merge of a run")?;
+    let unreadable = |detail: String| StoreError::Unreadable {
+        what: "merge of the run",
+        id: run.to_string(),
+        detail,
+    };
+    let commit = found.flatten().map(|text| text.parse());
+    commit.transpose().map_err(|e: crate::run::ids::NotAnObjectId| unreadable(e.to_string()))
+}
+
 /// The runs that somebody must walk on after a start: their phase is one of `phases`. The oldest first.
 ///
 /// # Errors

@@ -53,11 +53,14 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
         .attempted("let the copy stand alone")
 }
 
+/// A database as it is at one moment, to read from only.
+pub type Moment = Connection;
+
 /// Opens a database that is there, to read one moment of it.
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+pub fn open_to_read(path: &Path) -> Result<Moment, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).attempted("open the database")?;
     connection

@@ -13,3 +13,4 @@ mod problems;
 mod program;
 mod settings;
 mod systemd;
+pub mod verify;

@@ -21,6 +21,7 @@ mod queue;
 mod races;
 mod redefined;
 mod refusals;
+mod signed;
 mod start;
 mod stopping;
 mod streams;
