@@ -28,7 +28,11 @@ impl App {
                 merged: true,
                 commit: commit.to_string(),
                 note: Some(RefName::notes().to_string()),
-                statements: proof::of_merge(&run, &merge).lines.into_iter().map(raw).collect(),
+                statements: proof::of_merge(&run, &merge)
+                    .lines
+                    .into_iter()
+                    .map(raw)
+                    .collect(),
             });
         }
         let asked = ask_gate(self.context(), &run).await?;

@@ -17,6 +17,7 @@ pub mod prompt;
 pub mod proof;
 pub mod refused;
 pub mod serve;
+mod stats;
 pub mod verify;
 pub mod watch;
 pub mod workflows;

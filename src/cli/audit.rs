@@ -49,10 +49,16 @@ fn show(report: &ChainReport) -> Result<(), CliError> {
         screen::line(format!("BROKEN at event {seq}: it is not what was written"))?;
     }
     if report.missing_at_end > 0 {
-        screen::line(format!("{} events are GONE from the end", report.missing_at_end))?;
+        screen::line(format!(
+            "{} events are GONE from the end",
+            report.missing_at_end
+        ))?;
     }
     if report.missing_between > 0 {
-        screen::line(format!("{} events are GONE from the middle", report.missing_between))?;
+        screen::line(format!(
+            "{} events are GONE from the middle",
+            report.missing_between
+        ))?;
     }
     let head = report.head.as_deref().unwrap_or("none");
     let events = report.events;

@@ -27,6 +27,7 @@ mod run;
 mod screen;
 mod serve;
 mod show;
+mod stats;
 mod systemd;
 mod validate;
 mod verify;
@@ -106,6 +107,8 @@ enum Command {
     Export(archive::ExportArgs),
     /// Take in the runs of an export; the server must be stopped
     Import(archive::ImportArgs),
+    /// Show how often what was called done was done, by workflow, agent and model
+    Stats(stats::StatsArgs),
     /// Check a merge against repository and database, without the server
     Verify(verify::VerifyArgs),
     /// Check the journal's chain of hashes, without the server
@@ -171,6 +174,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::RestoreBackup(args)) => return archive::restore_backup(&args, &around),
         Some(Command::Export(args)) => return archive::export(&args, &around),
         Some(Command::Import(args)) => return archive::import(&args, &around),
+        Some(Command::Stats(args)) => stats::stats(&args, &around),
         Some(Command::Verify(args)) => return verify::verify(&args, &around),
         Some(Command::Audit(args)) => return audit::audit(&args, &around),
         Some(Command::Demo(args)) => demo::demo(&args, &around),

@@ -40,6 +40,8 @@ const REPEATABLE: &[&str] = &[
     "merge-base",
     "merge-tree",
     "mktree",
+    // Only its list is asked for.
+    "notes",
     "rev-list",
     "rev-parse",
 ];

@@ -112,7 +112,11 @@ impl Repository {
     /// A signature was tried, and there was none.
     pub async fn sign_with(&mut self, signing: Signing) -> Result<(), SigningError> {
         let aside = self.aside()?;
-        let tree = aside.of(self.call("mktree")).run().await?.hash::<TreeId>()?;
+        let tree = aside
+            .of(self.call("mktree"))
+            .run()
+            .await?
+            .hash::<TreeId>()?;
         let call = aside.of(signing.onto(self.call("commit-tree")));
         let call = call.args(["-m", "a trial", tree.as_str()]);
         let tried = Identity::service().onto(call).run_any().await?;

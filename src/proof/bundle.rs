@@ -109,7 +109,8 @@ fn checks<'a>(run: &'a Run, head: &Head, merged: Option<&TreeId>) -> Vec<&'a Evi
             let of_item = run.evidence.iter().filter(|e| e.item_id == item.id);
             of_item.filter(|e| e.check.is_some())
         };
-        let of_work = || by_checks().filter(|e| e.candidate_of.is_none() && !e.is_stale(Some(head)));
+        let of_work =
+            || by_checks().filter(|e| e.candidate_of.is_none() && !e.is_stale(Some(head)));
         let before = found.len();
         found.extend(of_work().filter(|e| e.counts(Some(head))));
         if found.len() == before {

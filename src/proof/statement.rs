@@ -100,7 +100,10 @@ struct Summary<'a> {
     slsa_version: &'static str,
     #[serde(rename = "urn:agent_runner_api:run")]
     run: String,
-    #[serde(rename = "urn:agent_runner_api:missing", skip_serializing_if = "<[_]>::is_empty")]
+    #[serde(
+        rename = "urn:agent_runner_api:missing",
+        skip_serializing_if = "<[_]>::is_empty"
+    )]
     missing: &'a [Blocker],
 }
 
@@ -212,7 +215,11 @@ pub(super) fn of_gate(
             })
             .collect(),
         verification_result: if passed { "PASSED" } else { "FAILED" },
-        verified_levels: [if passed { "AGENT_RUNNER_DONE" } else { "FAILED" }],
+        verified_levels: [if passed {
+            "AGENT_RUNNER_DONE"
+        } else {
+            "FAILED"
+        }],
         slsa_version: "1.1",
         run: urn::of_run(run.id),
         missing,

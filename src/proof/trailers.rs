@@ -31,7 +31,11 @@ pub fn trailers(shown: &Shown) -> Vec<String> {
     let validators: BTreeSet<String> = of_work().map(|a| one_line(&a.validated_by)).collect();
     let overridden = of_work().filter_map(|a| {
         let reason = one_line(a.overrides.as_ref()?);
-        Some(format!("Overridden: {}: {}", one_line(&a.item), cut(&reason)))
+        Some(format!(
+            "Overridden: {}: {}",
+            one_line(&a.item),
+            cut(&reason)
+        ))
     });
     let first = [
         format!("Agent-Run: {}", shown.run),
@@ -39,7 +43,11 @@ pub fn trailers(shown: &Shown) -> Vec<String> {
     ];
     first
         .into_iter()
-        .chain(validators.into_iter().map(|by| format!("Validated-By: {by}")))
+        .chain(
+            validators
+                .into_iter()
+                .map(|by| format!("Validated-By: {by}")),
+        )
         .chain(overridden)
         .map(|line| line.trim_end().to_owned())
         .collect()
@@ -62,7 +70,10 @@ pub fn trailers_of(message: &str) -> Vec<String> {
 
 /// The line as it stands in a message: what could be taken for ours, or for the end of it, is quoted.
 fn quoted(line: &str) -> String {
-    let line: String = line.chars().filter(|c| *c == '\t' || !c.is_control()).collect();
+    let line: String = line
+        .chars()
+        .filter(|c| *c == '\t' || !c.is_control())
+        .collect();
     if is_ours(line.trim_start()) || line.starts_with("---") {
         format!("> {line}")
     } else {

@@ -39,7 +39,10 @@ mod tests {
 
     #[test]
     fn any_branch_has_a_name() {
-        assert_eq!(of_base("release/2.0"), "urn:agent_runner_api:base:release/2.0");
+        assert_eq!(
+            of_base("release/2.0"),
+            "urn:agent_runner_api:base:release/2.0"
+        );
         assert_eq!(of_base("ö%"), "urn:agent_runner_api:base:%C3%B6%25");
     }
 }

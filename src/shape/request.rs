@@ -185,6 +185,17 @@ pub struct RunFilter {
     pub since: Option<Timestamp>,
 }
 
+/// Which runs are counted: those that fit all of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StatsFilter {
+    /// Made at or after.
+    pub since: Option<Timestamp>,
+    /// Of this `kanban_app`.
+    pub app: Option<String>,
+    /// Of this workflow.
+    pub workflow: Option<String>,
+}
+
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageRequest {

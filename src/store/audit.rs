@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::error::{Attempted, StoreError};
 use super::chain::{count, given};
+use super::error::{Attempted, StoreError};
 use super::{events, migrate, runs};
 use crate::run::{CommitId, Event, Illegal, Recorded, Run, RunId, apply, begin};
 

@@ -6,11 +6,12 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
-use crate::dod::check::CheckRecord;
+use crate::dod::check::{CheckRecord, FailedCode};
 use crate::dod::{Evidence, Item, Payload, item_status};
 use crate::run::event::Event;
+use crate::run::phase::RoundWhy;
 use crate::run::state::Run;
-use crate::run::{EvidenceId, Recorded};
+use crate::run::{EvidenceId, Outcome, Phase, Recorded};
 
 /// Writes the rows of items and evidence that follow from `run` as it is after `recorded`.
 pub(super) fn project(
@@ -47,7 +48,8 @@ pub(super) fn project(
         } => {
             connection
                 .execute(
-                    "UPDATE dod_evidence SET validated_at = ?, validated_by = ?, overrides = ? WHERE id = ?",
+                    "UPDATE dod_evidence SET validated_at = ?1, validated_by = ?2, overrides = ?3, \
+                     first_validated_at = coalesce(first_validated_at, ?1) WHERE id = ?4",
                     params![rfc3339(recorded.at), by, overrides, evidence.to_string()],
                 )
                 .attempted("store a validation")?;
@@ -176,8 +178,9 @@ fn evidence(connection: &Connection, run: &Run, evidence: &Evidence) -> Result<(
     connection
         .execute(
             "INSERT INTO dod_evidence (id, run_id, item_id, kind, payload_path, payload_url, payload_text, \"commit\", tree, \
-             base_commit, sha256, size, author, created_at, author_name, onto, candidate_of, check_json, check_key) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             base_commit, sha256, size, author, created_at, author_name, onto, candidate_of, check_json, check_key, \
+             against_claim) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 evidence.id.to_string(),
                 run.id.to_string(),
@@ -197,11 +200,33 @@ fn evidence(connection: &Connection, run: &Run, evidence: &Evidence) -> Result<(
                 evidence.onto.as_ref().map(ToString::to_string),
                 evidence.candidate_of.as_ref().map(ToString::to_string),
                 evidence.check.as_ref().map(json),
-                evidence.check.as_ref().map(|check| &check.key)
+                evidence.check.as_ref().map(|check| &check.key),
+                is_against_claim(run, evidence)
             ],
         )
         .attempted("store evidence")?;
     Ok(())
+}
+
+/// Whether it says that a required check failed on work that the agent had just called finished. One that was stopped
+/// says nothing of the work.
+fn is_against_claim(run: &Run, evidence: &Evidence) -> bool {
+    let check = evidence.check.as_ref();
+    let failed = check.and_then(|check| check.failed.as_ref());
+    let required = run
+        .item(evidence.item_id)
+        .is_some_and(|item| item.spec.required);
+    let claimed = matches!(
+        &run.phase,
+        Phase::Checking {
+            outcome: Outcome::Finished,
+            round: Some(round),
+        } if round.why == RoundWhy::AgentEnded
+    );
+    required
+        && claimed
+        && evidence.candidate_of.is_none()
+        && failed.is_some_and(|failed| failed.code != FailedCode::Cancelled)
 }
 
 /// A value as JSON text.

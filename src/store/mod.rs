@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod idempotency;
 pub mod migrate;
 pub mod runs;
+pub mod stats;
 pub mod whole;
 pub mod workflows;
 mod writer;

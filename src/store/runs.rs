@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
-use crate::run::event::Event;
+use crate::run::event::{AttemptKind, Event};
 use crate::run::{CommitId, Recorded, RunId};
 use crate::run::{Run, Status};
 use crate::shape::request::RunFilter;
@@ -62,13 +62,14 @@ fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), St
             "INSERT INTO runs (id, workflow, mode, issue_id, card_id, kanban_app, prompt, agent, stub_reason, model, branch, \
              worktree_path, base, base_commit, head, pid, status, failure_code, failure_detail, exit_code, session_id, \
              usage_json, cost_usd, limits_json, labels_json, created_at, started_at, ended_at, merged_at, merge_commit, \
-             aborted_at, queued_seq, live, phase, dod_digest) \
+             aborted_at, queued_seq, live, phase, dod_digest, rounds, feedback) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35) \
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37) \
              ON CONFLICT (id) DO UPDATE SET model = ?10, base_commit = ?14, head = ?15, pid = ?16, status = ?17, \
              failure_code = ?18, failure_detail = ?19, exit_code = ?20, session_id = ?21, usage_json = ?22, cost_usd = ?23, \
              started_at = ?27, ended_at = ?28, merged_at = ?29, merge_commit = ?30, aborted_at = ?31, \
-             queued_seq = coalesce(?32, queued_seq), live = ?33, phase = ?34, dod_digest = ?35",
+             queued_seq = coalesce(?32, queued_seq), live = ?33, phase = ?34, dod_digest = ?35, \
+             rounds = rounds + ?36, feedback = ?37",
         )
         .attempted("prepare to store a run")?
         .execute(params![
@@ -107,6 +108,8 @@ fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), St
             run.is_live(),
             run.phase.word(),
             run.definition.as_ref().map(|d| &d.digest),
+            matches!(recorded.event, Event::ChecksStarted { .. }),
+            run.attempts.iter().filter(|a| matches!(a.why, AttemptKind::Feedback { .. })).count(),
         ])
         .attempted("store a run")?;
     Ok(())
@@ -278,7 +281,9 @@ pub fn merge_commit(connection: &Connection, run: RunId) -> Result<Option<Commit
         detail,
     };
     let commit = found.flatten().map(|text| text.parse());
-    commit.transpose().map_err(|e: crate::run::ids::NotAnObjectId| unreadable(e.to_string()))
+    commit
+        .transpose()
+        .map_err(|e: crate::run::ids::NotAnObjectId| unreadable(e.to_string()))
 }
 
 /// The runs that somebody must walk on after a start: their phase is one of `phases`. The oldest first.

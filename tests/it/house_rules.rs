@@ -49,8 +49,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "agent", "clock", "config", "dod", "gate", "git", "journal", "process", "proof",
-            "run", "runner", "shape", "store", "worktree", "world",
+            "agent", "clock", "config", "dod", "gate", "git", "journal", "process", "proof", "run",
+            "runner", "shape", "store", "worktree", "world",
         ],
     ),
     // The doors.

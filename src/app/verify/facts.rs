@@ -32,7 +32,10 @@ impl Facts {
     ) -> Result<Option<Facts>, VerifyError> {
         let parents = repository.parents_of(commit).await?;
         let [onto, head] = parents.as_slice() else {
-            report.failed("parents", format!("it has {} and should have 2", parents.len()));
+            report.failed(
+                "parents",
+                format!("it has {} and should have 2", parents.len()),
+            );
             return Ok(None);
         };
         let from = repository.merge_base(onto, head).await?;
@@ -104,17 +107,27 @@ impl Facts {
             .collect();
         let unchecked = |key: &&&str| {
             !accepted.iter().any(|a| {
-                a.item == **key && ((a.candidate && a.of.tree == self.tree) || a.overrides.is_some())
+                a.item == **key
+                    && ((a.candidate && a.of.tree == self.tree) || a.overrides.is_some())
             })
         };
         let lacking: Vec<&str> = asked.iter().filter(unchecked).copied().collect();
         if !lacking.is_empty() {
-            let detail = format!("the base had moved, and not checked on the merge: {}", lacking.join(", "));
+            let detail = format!(
+                "the base had moved, and not checked on the merge: {}",
+                lacking.join(", ")
+            );
             report.failed(what, detail);
         } else if asked.is_empty() {
-            report.ok(what, "it is what git makes of the two parents; no check is asked for");
+            report.ok(
+                what,
+                "it is what git makes of the two parents; no check is asked for",
+            );
         } else {
-            report.ok(what, format!("checked on the merge itself: {}", asked.join(", ")));
+            report.ok(
+                what,
+                format!("checked on the merge itself: {}", asked.join(", ")),
+            );
         }
     }
 
@@ -122,7 +135,10 @@ impl Facts {
     pub(super) fn trailers(&self, shown: &Shown, report: &mut Report) {
         let expected = proof::trailers(shown);
         if self.trailers == expected {
-            report.ok("trailers", format!("all {} are as they should be", expected.len()));
+            report.ok(
+                "trailers",
+                format!("all {} are as they should be", expected.len()),
+            );
             return;
         }
         let missing = expected.iter().filter(|line| !self.trailers.contains(line));
@@ -146,14 +162,21 @@ impl Facts {
         }
         for item in items {
             let what = format!("item {}", item.key);
-            let of_item = || accepted.iter().filter(|a| a.item == item.key && !a.candidate);
+            let of_item = || {
+                accepted
+                    .iter()
+                    .filter(|a| a.item == item.key && !a.candidate)
+            };
             let wrong: Vec<String> = of_item().filter_map(unfit).collect();
             let by: Vec<String> = of_item().map(by_whom).collect();
             match (by.is_empty(), wrong.is_empty()) {
                 (false, true) => report.ok(what, by.join("; ")),
                 (_, false) => report.failed(what, wrong.join("; ")),
                 (true, true) if !item.applies(&self.changed) => {
-                    report.ok(what, "it does not apply: the work changes none of its paths");
+                    report.ok(
+                        what,
+                        "it does not apply: the work changes none of its paths",
+                    );
                 }
                 (true, true) => report.failed(what, "no evidence of it was validated for the work"),
             }
@@ -164,8 +187,13 @@ impl Facts {
 /// Why this validation is none, if it is.
 fn unfit(accepted: &Accepted) -> Option<String> {
     let by = accepted.validated_by.as_str();
-    let is_author = accepted.author_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(by));
-    let is_ours = ["agent", "service"].iter().any(|word| word.eq_ignore_ascii_case(by));
+    let is_author = accepted
+        .author_name
+        .as_deref()
+        .is_some_and(|name| name.eq_ignore_ascii_case(by));
+    let is_ours = ["agent", "service"]
+        .iter()
+        .any(|word| word.eq_ignore_ascii_case(by));
     let by_check = accepted.author == Author::Check;
     let wrong = if is_author || is_ours {
         "validated by its author"

@@ -99,7 +99,10 @@ fn run_of(
     }
     let found = runs::merged_by(moment, &facts.commit)?;
     if found.is_empty() {
-        report.failed("run", "the commit names no run, and no run has merged by it");
+        report.failed(
+            "run",
+            "the commit names no run, and no run has merged by it",
+        );
     }
     Ok(found.first().copied())
 }
@@ -190,7 +193,13 @@ fn note(facts: &Facts, expected: &str, report: &mut Report) {
     match &facts.note {
         None => report.failed("note", format!("there is none in {name}")),
         Some(note) if note == expected => {
-            report.ok("note", format!("{} statements, as the journal gives them", note.lines().count()));
+            report.ok(
+                "note",
+                format!(
+                    "{} statements, as the journal gives them",
+                    note.lines().count()
+                ),
+            );
         }
         Some(_) => report.failed("note", "it says something else than the journal"),
     }
@@ -205,6 +214,11 @@ fn rows(moment: &Moment, id: RunId, report: &mut Report) -> Result<(), VerifyErr
     let differing: Vec<&str> = audit::differing_of(moment, id)?.into_iter().collect();
     let differs = format!("not what the events tell: {}", differing.join(", "));
     let is_none = differing.is_empty();
-    report.holds("rows", is_none, "the tables are what the events tell", differs);
+    report.holds(
+        "rows",
+        is_none,
+        "the tables are what the events tell",
+        differs,
+    );
     Ok(())
 }

@@ -166,7 +166,10 @@ async fn signature(
         return Ok(());
     };
     let ssh_keygen = git::ssh_keygen(search_path).ok_or(VerifyError::NoSshKeygen)?;
-    match repository.signature_of(&facts.commit, allowed, &ssh_keygen).await? {
+    match repository
+        .signature_of(&facts.commit, allowed, &ssh_keygen)
+        .await?
+    {
         git::Signature::Good(said) => report.ok(what, said),
         git::Signature::Bad(said) => report.failed(what, said),
         git::Signature::None => report.failed(what, "the commit is not signed"),

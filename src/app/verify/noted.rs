@@ -41,7 +41,12 @@ pub(super) async fn verify(
     report.run_id = Some(shown.run);
     let named = facts.trailer("Agent-Run") == Some(shown.run.to_string().as_str());
     let other = format!("the note is of run {}, the commit of another", shown.run);
-    report.holds("run", named, format!("{}, as the note has it", shown.run), other);
+    report.holds(
+        "run",
+        named,
+        format!("{}, as the note has it", shown.run),
+        other,
+    );
     facts.in_base(repository, &shown.base, report).await?;
     let as_noted = shown.onto.as_ref() == Some(&facts.onto) && shown.head == facts.head;
     let others = "the note speaks of other parents";
@@ -51,7 +56,10 @@ pub(super) async fn verify(
     facts.tree(&required, &shown.accepted, report);
     facts.trailers(shown, report);
     let digest = definition::digest(&shown.items);
-    let differs = format!("the note names {}, and its items have {digest}", shown.dod_digest);
+    let differs = format!(
+        "the note names {}, and its items have {digest}",
+        shown.dod_digest
+    );
     report.holds("definition", digest == shown.dod_digest, digest, differs);
     facts.items(&required, &shown.accepted, report);
     checks(&noted, report);
@@ -63,13 +71,17 @@ pub(super) async fn verify(
 }
 
 fn read(note: &str) -> Result<Noted, String> {
-    let parsed = note.lines().map(|line| match serde_json::from_str::<Value>(line) {
-        Ok(value) if value["_type"] == STATEMENT => Ok((line.to_owned(), value)),
-        _ => Err("a line of it is no Statement".to_owned()),
-    });
+    let parsed = note
+        .lines()
+        .map(|line| match serde_json::from_str::<Value>(line) {
+            Ok(value) if value["_type"] == STATEMENT => Ok((line.to_owned(), value)),
+            _ => Err("a line of it is no Statement".to_owned()),
+        });
     let lines: Vec<(String, Value)> = parsed.collect::<Result<_, _>>()?;
     let one = |kind: &str| {
-        let mut found = lines.iter().filter(|(_, value)| value["predicateType"] == kind);
+        let mut found = lines
+            .iter()
+            .filter(|(_, value)| value["predicateType"] == kind);
         match (found.next(), found.next()) {
             (Some((_, value)), None) => Ok(value.clone()),
             _ => Err(format!("it should have one statement of {kind}")),
@@ -133,8 +145,13 @@ fn summary(noted: &Noted, facts: &Facts, report: &mut Report) {
         .flatten()
         .filter_map(|input| input["digest"]["sha256"].as_str())
         .collect();
-    let others = noted.lines.iter().filter(|(_, value)| *value != noted.summary);
-    let mut there: Vec<String> = others.map(|(line, _)| sha256_hex(line.as_bytes())).collect();
+    let others = noted
+        .lines
+        .iter()
+        .filter(|(_, value)| *value != noted.summary);
+    let mut there: Vec<String> = others
+        .map(|(line, _)| sha256_hex(line.as_bytes()))
+        .collect();
     named.sort_unstable();
     there.sort_unstable();
     if named != there {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::since;
@@ -114,16 +115,20 @@ impl Query {
             }
         }
         let app = self.text("app");
-        let since = self
-            .text("since")
-            .and_then(|text| match since::parse(&text, clock::now()) {
-                Ok(time) => Some(time),
-                Err(why) => {
-                    self.refuse("since", why);
-                    None
-                }
-            });
+        let since = self.since();
         RunFilter { status, app, since }
+    }
+
+    /// Takes out the moment since when.
+    pub fn since(&mut self) -> Option<Timestamp> {
+        let text = self.text("since")?;
+        match since::parse(&text, clock::now()) {
+            Ok(time) => Some(time),
+            Err(why) => {
+                self.refuse("since", why);
+                None
+            }
+        }
     }
 
     /// Takes out the place in a list.

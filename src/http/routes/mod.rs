@@ -9,6 +9,7 @@ mod payload;
 mod proof;
 mod runs;
 mod schemas;
+mod stats;
 mod stream;
 mod workflows;
 
@@ -32,6 +33,7 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(health::doctor))
         .routes(routes!(health::fix))
         .routes(routes!(gc::report, gc::gc))
+        .routes(routes!(stats::stats))
         .routes(routes!(health::metrics))
         .routes(routes!(runs::list, runs::create))
         .routes(routes!(runs::detail))

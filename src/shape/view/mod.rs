@@ -8,6 +8,7 @@ mod health;
 mod merge;
 mod proof;
 mod run;
+mod stats;
 
 pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView};
 pub use checks::{
@@ -21,3 +22,4 @@ pub use health::{
 pub use merge::{CandidateItemView, CandidateView, MergeStage, MergeView};
 pub use proof::{DetailView, EvidenceView, GateView, ItemCheckView, ItemView, SourceView};
 pub use run::{AttemptView, FailureView, NoticeView, RunView};
+pub use stats::{Figures, GroupView, StatsView};

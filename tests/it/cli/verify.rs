@@ -33,6 +33,11 @@ pub fn ask(server: &Setup, arguments: &[&str]) -> Ended {
     Ended::from(output)
 }
 
+/// The program with a command that talks to this server.
+pub fn talk(server: &Server, arguments: &[&str]) -> Ended {
+    super::program::Program::talking_to(&server.client().url).run(arguments)
+}
+
 /// What `verify` says of this: its exit code, and what failed.
 #[track_caller]
 fn failed(server: &Setup, what: &str) -> Vec<String> {
@@ -43,7 +48,11 @@ fn failed(server: &Setup, what: &str) -> Vec<String> {
         .filter(|line| line["status"] == "failed")
         .map(|line| line["what"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(ended.code, if failed.is_empty() { 0 } else { 20 }, "{ended:?}");
+    assert_eq!(
+        ended.code,
+        if failed.is_empty() { 0 } else { 20 },
+        "{ended:?}"
+    );
     assert_eq!(report["proven"], failed.is_empty());
     failed
 }
@@ -59,14 +68,19 @@ fn merged(server: &Server) -> (Run<'_>, String) {
     books.checked(tests, true);
     drop(books);
     server.start_again();
-    let commit = run.merge().expect(200)["commit"].as_str().unwrap().to_owned();
+    let commit = run.merge().expect(200)["commit"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     run.wait_until_gone();
     (run, commit)
 }
 
 fn database(server: &Server, change: &str) {
     let connection = rusqlite::Connection::open(server.at("runs.db")).unwrap();
-    connection.busy_timeout(crate::support::wait::PATIENCE).unwrap();
+    connection
+        .busy_timeout(crate::support::wait::PATIENCE)
+        .unwrap();
     connection.execute_batch(change).unwrap();
 }
 
@@ -74,20 +88,45 @@ fn database(server: &Server, change: &str) {
 fn a_merge_is_verified_by_commit_run_or_branch_with_and_without_a_server() {
     let server = Server::start();
     let (run, commit) = merged(&server);
-    for what in [&commit, &commit[..10], "master", "HEAD", &run.id, &run.id[..13]] {
+    for what in [
+        &commit,
+        &commit[..10],
+        "master",
+        "HEAD",
+        &run.id,
+        &run.id[..13],
+    ] {
         assert_eq!(failed(&server, what), [""; 0], "{what}");
     }
     let ended = ask(&server, &["verify", &commit]);
     let what: Vec<String> = ended
         .stdout
         .lines()
-        .map(|line| line.split("  ").map(str::trim).filter(|c| !c.is_empty()).take(2).collect::<Vec<_>>().join(" "))
+        .map(|line| {
+            line.split("  ")
+                .map(str::trim)
+                .filter(|c| !c.is_empty())
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
         .collect();
     assert_eq!(
         what,
         [
-            "ok run", "ok base", "ok parents", "ok tree", "ok trailers", "ok definition", "ok item review", "ok item tests",
-            "ok payloads", "ok note", "ok rows", "ok journal", "skipped signature",
+            "ok run",
+            "ok base",
+            "ok parents",
+            "ok tree",
+            "ok trailers",
+            "ok definition",
+            "ok item review",
+            "ok item tests",
+            "ok payloads",
+            "ok note",
+            "ok rows",
+            "ok journal",
+            "skipped signature",
             format!("{commit} is what was proven").as_str(),
         ],
         "{ended:?}"
@@ -109,10 +148,16 @@ fn a_commit_that_is_no_merge_of_a_run_is_not_proven() {
     server.repo.git(&["checkout", "-q", "-b", "side", "HEAD~1"]);
     server.repo.commit("d.txt", "by hand\n");
     server.repo.git(&["checkout", "-q", "master"]);
-    server.repo.git(&["merge", "-q", "--no-ff", "-m", "by hand", "side"]);
+    server
+        .repo
+        .git(&["merge", "-q", "--no-ff", "-m", "by hand", "side"]);
     assert_eq!(failed(&server, "master"), ["run"]);
     let run = server.finished("write work.txt done");
-    assert_eq!(ask(&server, &["verify", &run.id]).code, 5, "it has not merged");
+    assert_eq!(
+        ask(&server, &["verify", &run.id]).code,
+        5,
+        "it has not merged"
+    );
 }
 
 #[test]
@@ -120,7 +165,10 @@ fn a_row_that_somebody_has_changed_is_found() {
     let server = Server::start();
     server.leave_wrong("the test changes rows");
     let (_, commit) = merged(&server);
-    database(&server, "UPDATE dod_evidence SET reason = 'x' WHERE author = 'check'");
+    database(
+        &server,
+        "UPDATE dod_evidence SET reason = 'x' WHERE author = 'check'",
+    );
     assert_eq!(failed(&server, &commit), ["rows"]);
 }
 
@@ -170,7 +218,10 @@ fn a_forged_trailer_or_another_tree_is_found() {
     let message = message.replace("Vera Validator", "Nora Nobody");
     let tree = format!("{commit}^{{tree}}");
     let other = forged(&server, &commit, &tree, &message);
-    assert_eq!(failed(&server, &other), ["run", "parents", "trailers", "note"]);
+    assert_eq!(
+        failed(&server, &other),
+        ["run", "parents", "trailers", "note"]
+    );
     // The true one is not in the base any more.
     assert_eq!(failed(&server, &commit), ["base"]);
 
@@ -187,7 +238,9 @@ fn a_note_that_somebody_has_changed_or_removed_is_found() {
     server.leave_wrong("the test removes a note");
     let (_, commit) = merged(&server);
     let notes = |args: &[&str]| {
-        server.repo.git(&[&["notes", "--ref=agent_runner"], args].concat());
+        server
+            .repo
+            .git(&[&["notes", "--ref=agent_runner"], args].concat());
     };
     notes(&["append", "-m", "and more", &commit]);
     assert_eq!(failed(&server, &commit), ["note"]);
@@ -201,7 +254,10 @@ fn cloned(server: &Server) -> Setup {
     let from = server.repo.root().display().to_string();
     let to = setup.at("repository");
     std::fs::remove_dir_all(&to).unwrap();
-    git(&setup.at("home"), &["clone", "-q", &from, to.to_str().unwrap()]);
+    git(
+        &setup.at("home"),
+        &["clone", "-q", &from, to.to_str().unwrap()],
+    );
     let notes = "refs/notes/agent_runner:refs/notes/agent_runner";
     git(&to, &["fetch", "-q", "origin", notes]);
     setup
@@ -225,7 +281,18 @@ fn a_clone_without_the_database_is_held_against_its_note() {
         std::fs::write(clone.at("note"), text).unwrap();
         let file = clone.at("note");
         let file = file.to_str().unwrap();
-        git(&root, &["notes", "--ref=agent_runner", "add", "-f", "-F", file, &commit]);
+        git(
+            &root,
+            &[
+                "notes",
+                "--ref=agent_runner",
+                "add",
+                "-f",
+                "-F",
+                file,
+                &commit,
+            ],
+        );
     };
     put(&note.replace("Vera Validator", "Nora Nobody"));
     assert_eq!(failed(&clone, &commit), ["trailers", "note"]);
@@ -258,8 +325,19 @@ fn a_merge_on_a_moved_base_needs_its_checks_on_the_merge_itself() {
         &agent_runner_api::proof::Shown::of(&before, &head, None),
     );
     let onto = server.repo.master();
-    let tree = server.repo.git(&["merge-tree", "--write-tree", &onto, head.commit.as_str()]);
-    let made = ["commit-tree", "-p", &onto, "-p", head.commit.as_str(), "-m", &message, tree.trim()];
+    let tree = server
+        .repo
+        .git(&["merge-tree", "--write-tree", &onto, head.commit.as_str()]);
+    let made = [
+        "commit-tree",
+        "-p",
+        &onto,
+        "-p",
+        head.commit.as_str(),
+        "-m",
+        &message,
+        tree.trim(),
+    ];
     let commit = server.repo.git(&made).trim().to_owned();
     server.repo.git(&["reset", "-q", "--hard", &commit]);
     books.record(agent_runner_api::run::Event::MergeStarted {
@@ -296,10 +374,16 @@ fn the_journal_is_followed_to_its_end() {
     assert!(report["events"].as_u64().unwrap() > 10, "{report}");
     let head = report["head"].as_str().unwrap().to_owned();
     let said = ask(&server, &["audit", "verify"]).stdout;
-    let expected = format!("{} events, whole; the newest has the hash {head}\n", report["events"]);
+    let expected = format!(
+        "{} events, whole; the newest has the hash {head}\n",
+        report["events"]
+    );
     assert_eq!(said, expected);
 
-    database(&server, "DROP TRIGGER events_never_change; UPDATE events SET at = '' WHERE seq = 5");
+    database(
+        &server,
+        "DROP TRIGGER events_never_change; UPDATE events SET at = '' WHERE seq = 5",
+    );
     let ended = ask(&server, &["audit", "verify"]);
     assert_eq!(ended.code, 18, "{ended:?}");
     assert!(ended.stdout.starts_with("BROKEN at event 5"), "{ended:?}");

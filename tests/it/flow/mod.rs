@@ -23,6 +23,7 @@ mod redefined;
 mod refusals;
 mod signed;
 mod start;
+mod stats;
 mod stopping;
 mod streams;
 mod stub;

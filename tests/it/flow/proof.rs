@@ -32,7 +32,10 @@ fn note(server: &Server, commit: &str) -> String {
 fn bundle(run: &Run<'_>) -> String {
     let answer = run.get("/attestation?format=bundle");
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.header("content-type"), "application/vnd.in-toto.bundle");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/vnd.in-toto.bundle"
+    );
     String::from_utf8(answer.bytes).unwrap()
 }
 
@@ -96,8 +99,14 @@ fn the_statements_are_noted_on_the_merge_and_given_by_the_api() {
         .iter()
         .map(|input| &input["digest"]["sha256"])
         .collect();
-    let expected: Vec<Value> = text.lines().map(|line| json!(sha256_hex(line.as_bytes()))).collect();
-    assert_eq!(digests, expected[..lines.len() - 1].iter().collect::<Vec<_>>());
+    let expected: Vec<Value> = text
+        .lines()
+        .map(|line| json!(sha256_hex(line.as_bytes())))
+        .collect();
+    assert_eq!(
+        digests,
+        expected[..lines.len() - 1].iter().collect::<Vec<_>>()
+    );
 
     let root = server.repo.root();
     let of = |revision: &str| git(root, &["rev-parse", revision]).trim().to_owned();
@@ -143,7 +152,12 @@ fn before_a_merge_it_says_what_would_be_attested_and_what_is_missing() {
     let answer = run.get("/attestation").expect(200);
     assert_eq!(answer["merged"], false);
     assert_eq!(answer["commit"], run.detail()["head"]);
-    let summary = answer["statements"].as_array().unwrap().last().unwrap().clone();
+    let summary = answer["statements"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
     assert_eq!(summary["predicate"]["verificationResult"], "FAILED");
     let missing = &summary["predicate"]["urn:agent_runner_api:missing"];
     assert_eq!(missing[0]["code"], "evidence_missing", "{missing}");
@@ -151,16 +165,26 @@ fn before_a_merge_it_says_what_would_be_attested_and_what_is_missing() {
 
     run.prove();
     let answer = run.get("/attestation").expect(200);
-    let summary = answer["statements"].as_array().unwrap().last().unwrap().clone();
+    let summary = answer["statements"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
     assert_eq!(summary["predicate"]["verificationResult"], "PASSED");
     run.abort().expect(200);
     let answer = run.get("/attestation").expect(200);
-    let summary = answer["statements"].as_array().unwrap().last().unwrap().clone();
+    let summary = answer["statements"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
     assert_eq!(summary["predicate"]["verificationResult"], "FAILED");
     run.get("/attestation?format=xml").expect(422);
 }
 
-/// Seen red without the note in `clear_place`: a start that finds the merge in git alone writes none.
+/// The merge is in git, and nothing of it is recorded: the start that finds it there writes the note as well.
 #[test]
 fn a_note_that_a_crash_prevented_is_written_at_the_next_start() {
     let setup = crate::support::server::Setup::new();
@@ -192,7 +216,10 @@ fn a_lost_note_is_found_and_written_again() {
     let server = Server::start();
     let run = server.finished("write work.txt done");
     run.prove();
-    let commit = run.merge().expect(200)["commit"].as_str().unwrap().to_owned();
+    let commit = run.merge().expect(200)["commit"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     run.wait_until_gone();
     let before = note(&server, &commit);
     server
@@ -228,7 +255,9 @@ fn merges_at_once_keep_all_their_notes() {
             .map(|run| scope.spawn(|| run.merge().expect(200)["commit"].clone()))
             .collect();
         let commits = merging.into_iter().map(|merge| merge.join().unwrap());
-        commits.map(|commit| commit.as_str().unwrap().to_owned()).collect()
+        commits
+            .map(|commit| commit.as_str().unwrap().to_owned())
+            .collect()
     });
     for (run, commit) in runs.iter().zip(&merged) {
         assert_eq!(bundle(run), note(&server, commit));

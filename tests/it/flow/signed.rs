@@ -11,7 +11,10 @@ use crate::support::server::{Server, Setup};
 /// A key of its own and who may sign with it; nothing if the machine has no `ssh-keygen`, which is told.
 fn key(setup: &Setup, name: &str, passphrase: &str) -> Option<(PathBuf, PathBuf)> {
     let key = setup.at(name);
-    let made = ssh_keygen(&["-q", "-t", "ed25519", "-N", passphrase, "-C", name, "-f"], &key);
+    let made = ssh_keygen(
+        &["-q", "-t", "ed25519", "-N", passphrase, "-C", name, "-f"],
+        &key,
+    );
     if !made {
         skip("no ssh-keygen");
         return None;
@@ -24,7 +27,10 @@ fn key(setup: &Setup, name: &str, passphrase: &str) -> Option<(PathBuf, PathBuf)
 
 #[expect(clippy::disallowed_methods, reason = "the user makes a key")]
 fn ssh_keygen(arguments: &[&str], file: &Path) -> bool {
-    let made = Command::new("ssh-keygen").args(arguments).arg(file).status();
+    let made = Command::new("ssh-keygen")
+        .args(arguments)
+        .arg(file)
+        .status();
     made.is_ok_and(|status| status.success())
 }
 
@@ -49,11 +55,16 @@ fn a_signed_merge_is_known_by_those_who_may_sign() {
     let server = setup.flag("--sign-key", ours.to_str().unwrap()).start();
     let run = server.finished("write work.txt done");
     run.prove();
-    let commit = run.merge().expect(200)["commit"].as_str().unwrap().to_owned();
+    let commit = run.merge().expect(200)["commit"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let raw = server.repo.git(&["cat-file", "commit", &commit]);
     assert!(raw.contains("-----BEGIN SSH SIGNATURE-----"), "{raw}");
     // What is not to land is not signed.
-    let head = server.repo.git(&["cat-file", "commit", &format!("{commit}^2")]);
+    let head = server
+        .repo
+        .git(&["cat-file", "commit", &format!("{commit}^2")]);
     assert!(!head.contains("SIGNATURE"), "{head}");
 
     let (code, line) = verified(&server, &commit, &allowed);
@@ -74,9 +85,15 @@ fn an_unsigned_merge_is_not_taken_for_a_signed_one() {
     let server = setup.start();
     let run = server.finished("write work.txt done");
     run.prove();
-    let commit = run.merge().expect(200)["commit"].as_str().unwrap().to_owned();
+    let commit = run.merge().expect(200)["commit"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let (code, line) = verified(&server, &commit, &allowed);
-    assert_eq!((code, &line["detail"]), (20, &"the commit is not signed".into()));
+    assert_eq!(
+        (code, &line["detail"]),
+        (20, &"the commit is not signed".into())
+    );
 }
 
 /// With a passphrase and nobody to type it, it ends at once and does not wait.

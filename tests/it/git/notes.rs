@@ -20,7 +20,10 @@ async fn read(repo: &Repository, commit: &CommitId) -> Option<String> {
 }
 
 fn shown(scene: &Scene, commit: &CommitId) -> String {
-    git(&scene.root, &["notes", "--ref=agent_runner", "show", commit.as_str()])
+    git(
+        &scene.root,
+        &["notes", "--ref=agent_runner", "show", commit.as_str()],
+    )
 }
 
 #[tokio::test]
@@ -35,13 +38,16 @@ async fn a_note_is_what_git_shows_and_is_written_once() {
     assert_eq!(shown(&scene, &commit), "one\n\ntwo\n");
     let log = git(&scene.root, &["log", "--notes=agent_runner", "-1"]);
     assert!(log.contains("Notes (agent_runner):\n    one"), "{log}");
-    let times = git(&scene.root, &["rev-list", "--count", "refs/notes/agent_runner"]);
+    let times = git(
+        &scene.root,
+        &["rev-list", "--count", "refs/notes/agent_runner"],
+    );
     assert_eq!(times.trim(), "1", "the same again changes nothing");
     scene.repo.set_note(&commit, "three\n").await.unwrap();
     assert_eq!(shown(&scene, &commit), "three\n");
 }
 
-/// Seen red with `git notes add`, which loses about half of them.
+/// `git notes add` loses one to four of twelve at once, and no git says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn notes_of_many_at_once_are_all_there() {
     let scene = Scene::new().await;
@@ -56,7 +62,9 @@ async fn notes_of_many_at_once_are_all_there() {
         let commit: CommitId = made.trim().parse().unwrap();
         let repo = services[n % 2].clone();
         tasks.push(tokio::spawn(async move {
-            repo.set_note(&commit, &format!("note {commit}\n")).await.unwrap();
+            repo.set_note(&commit, &format!("note {commit}\n"))
+                .await
+                .unwrap();
             commit
         }));
     }
@@ -85,7 +93,10 @@ async fn notes_that_git_has_laid_out_stay_and_are_replaced_where_they_are() {
     let name = deep.as_str();
     let paths = [
         (flat.as_str().to_owned(), "old flat\n"),
-        (format!("{}/{}/{}", &name[..2], &name[2..4], &name[4..]), "old deep\n"),
+        (
+            format!("{}/{}/{}", &name[..2], &name[2..4], &name[4..]),
+            "old deep\n",
+        ),
         ("readme".to_owned(), "not a note\n"),
     ];
     let view = |args: &[&str]| with_index(&scene, &index, args);
@@ -95,7 +106,10 @@ async fn notes_that_git_has_laid_out_stay_and_are_replaced_where_they_are() {
     }
     let tree = view(&["write-tree"]);
     let tip = git(&scene.root, &["commit-tree", "-m", "notes", tree.trim()]);
-    git(&scene.root, &["update-ref", "refs/notes/agent_runner", tip.trim()]);
+    git(
+        &scene.root,
+        &["update-ref", "refs/notes/agent_runner", tip.trim()],
+    );
     assert_eq!(shown(&scene, &deep), "old deep\n");
 
     for commit in [&flat, &deep, &other] {
@@ -111,7 +125,10 @@ async fn notes_that_git_has_laid_out_stay_and_are_replaced_where_they_are() {
     assert!(files.contains("readme"), "{files}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "the user's git, with an index of its own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the user's git, with an index of its own"
+)]
 fn with_index(scene: &Scene, index: &std::path::Path, args: &[&str]) -> String {
     let output = std::process::Command::new("git")
         .current_dir(&scene.root)

@@ -7,7 +7,7 @@ use agent_runner_api::http::problem::Code;
 use serde_json::Value;
 
 /// What clients count on: the fixed contract, and what belongs to it.
-const OPERATIONS: [&str; 32] = [
+const OPERATIONS: [&str; 33] = [
     "GET /api/health",
     "POST /api/runs",
     "GET /api/runs",
@@ -37,6 +37,7 @@ const OPERATIONS: [&str; 32] = [
     "POST /api/doctor/fix",
     "GET /api/gc",
     "POST /api/gc",
+    "GET /api/stats",
     "GET /metrics",
     "GET /openapi.json",
     "GET /docs",

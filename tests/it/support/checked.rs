@@ -55,6 +55,11 @@ impl<'a> Books<'a> {
     /// Opens the books of this run. Kills the server; start it again when they are closed.
     pub fn of(server: &'a Server, run: &str) -> Books<'a> {
         server.kill();
+        Books::of_stopped(server, run)
+    }
+
+    /// The same of a server that is down already.
+    pub fn of_stopped(server: &'a Server, run: &str) -> Books<'a> {
         let store = Store::open(&server.at("runs.db")).unwrap();
         Books {
             journal: Journal::open(store).unwrap(),
@@ -110,7 +115,15 @@ impl<'a> Books<'a> {
         let log = format!("{item} on {}\n", head.commit);
         let stored = content.put(&mut log.as_bytes(), 1024).unwrap();
         let id = EvidenceId(Uuid::now_v7());
-        let cmd = run.item(item).unwrap().spec.check.as_ref().unwrap().cmd.clone();
+        let cmd = run
+            .item(item)
+            .unwrap()
+            .spec
+            .check
+            .as_ref()
+            .unwrap()
+            .cmd
+            .clone();
         let evidence = Evidence {
             id,
             item_id: item,

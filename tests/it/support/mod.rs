@@ -1,7 +1,7 @@
 //! What the tests share: the faked model's API, the scripted agent, real programs, and how to wait.
 
-pub mod claude_program;
 pub mod checked;
+pub mod claude_program;
 pub mod client;
 pub mod fake_agent;
 pub mod frames;
