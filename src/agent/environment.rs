@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::run::{AttemptId, Hooks, RunId};
+use super::invocation::Reach;
+use crate::run::{AttemptId, Hooks, RunId, given};
 
 /// What any program needs: who and where it is, how it speaks, how it reaches the network.
 const FOR_EVERY_PROGRAM: &[&str] = &[
@@ -38,13 +39,6 @@ const FOR_EVERY_PROGRAM: &[&str] = &[
 
 /// A program without PATH finds nothing; this is what `sh` would take.
 const PATH_WHERE_THERE_IS_NONE: &str = "/usr/local/bin:/usr/bin:/bin";
-
-/// The variable that carries the run's id into everything that the agent starts.
-pub const RUN_ID: &str = "AGENT_RUNNER_RUN_ID";
-
-/// The variable that carries the attempt's id into everything that the agent starts: what is left over is
-/// known by it, also after a restart.
-pub const ATTEMPT_ID: &str = "AGENT_RUNNER_ATTEMPT_ID";
 
 /// An environment while it is built.
 pub(crate) struct Environment {
@@ -90,20 +84,25 @@ impl Environment {
         self.vars
     }
 
-    /// What we set whoever the agent is: no terminal, no questions, a place for its temporary files, and
-    /// the marks by which its processes are known.
+    /// What we set whoever the agent is: no terminal, no questions, a place for its temporary files, the marks by
+    /// which its processes are known, and how it reaches the service.
     pub(crate) fn close(
         mut self,
         run: RunId,
         attempt: AttemptId,
         tmp: &Path,
         hooks: Hooks,
+        reach: Option<&Reach<'_>>,
     ) -> BTreeMap<String, String> {
         self.set("TERM", "dumb");
         self.set("GIT_TERMINAL_PROMPT", "0");
         self.set("TMPDIR", &tmp.to_string_lossy());
-        self.set(RUN_ID, &run.to_string());
-        self.set(ATTEMPT_ID, &attempt.to_string());
+        self.set(given::RUN_ID, &run.to_string());
+        self.set(given::ATTEMPT_ID, &attempt.to_string());
+        if let Some(reach) = reach {
+            self.set(given::URL, reach.url);
+            self.set(given::TOKEN, reach.token);
+        }
         if hooks == Hooks::Skip {
             // git-config(1): configuration by the environment wins over every file.
             self.set("GIT_CONFIG_COUNT", "1");

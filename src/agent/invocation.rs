@@ -1,7 +1,8 @@
 //! A run's spec becomes an invocation: argv, environment and stdin, complete, with nothing inherited.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, forbidden_env};
 use super::{claude, command, stub};
@@ -17,6 +18,37 @@ pub struct Invocation {
     /// What the agent reads: its prompt. It goes into a regular file that becomes stdin, never into a
     /// pipe: agents wait for the end of an open one.
     pub stdin: Vec<u8>,
+    /// Files that the arguments name, to be there before it is started, for nobody else to read.
+    pub files: Vec<Companion>,
+}
+
+/// A file that goes with an invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companion {
+    /// Where it lies: in the attempt's folder.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// How an agent reaches the service to ask about its own run.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    /// The address of the service, `http://host:port`.
+    pub url: &'a str,
+    /// The token of the run. It is never an argument: everybody on the machine can read those.
+    pub token: &'a str,
+    /// This program, for a hook to call; nothing if its path is not known.
+    pub program: Option<&'a Path>,
+    /// The attempt's folder, for the files that go with the invocation.
+    pub folder: &'a Path,
+}
+
+impl fmt::Debug for Reach<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("Reach");
+        told.field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 /// What is to be done: one attempt of a run.
@@ -46,6 +78,8 @@ pub struct Work<'a> {
     pub claude: Option<&'a claude::Program>,
     /// The service is root: Claude Code wants to be told that this is meant.
     pub as_root: bool,
+    /// How it reaches the service; nothing where that has no address.
+    pub reach: Option<Reach<'a>>,
 }
 
 /// The agent's own session.
@@ -132,15 +166,23 @@ pub fn invocation(work: &Work<'_>) -> Result<Invocation, Refused> {
         }
         env.set(name, value);
     }
-    let argv = match kind {
+    let (argv, files) = match kind {
         AgentKind::Claude => claude::argv(work)?,
-        AgentKind::Command => command::argv(work, &env)?,
-        AgentKind::Stub => stub::argv(work, &env)?,
+        AgentKind::Command => (command::argv(work, &env)?, Vec::new()),
+        AgentKind::Stub => (stub::argv(work, &env)?, Vec::new()),
     };
+    let hooks = work.spec.settings.hooks;
     Ok(Invocation {
         argv,
-        env: env.close(work.run, work.attempt, work.tmp, work.spec.settings.hooks),
+        env: env.close(
+            work.run,
+            work.attempt,
+            work.tmp,
+            hooks,
+            work.reach.as_ref(),
+        ),
         stdin: work.prompt.as_bytes().to_vec(),
+        files,
     })
 }
 

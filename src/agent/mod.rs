@@ -26,7 +26,7 @@ pub mod transcript;
 pub use activity::{Activity, Final, parse};
 pub use classify::outcome;
 pub use environment::forbidden_env;
-pub use invocation::{Invocation, Refused, Session, Work, invocation};
+pub use invocation::{Companion, Invocation, Reach, Refused, Session, Work, invocation};
 pub use strain::strained;
 pub use stub::leaves_empty_commit;
 pub use transcript::Transcript;

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod end;
 mod fields;
 mod gc;
+pub mod own;
 mod payload;
 pub mod prompt;
 pub mod proof;

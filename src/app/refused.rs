@@ -91,6 +91,12 @@ pub enum Refused {
         /// Who would validate it.
         by: String,
     },
+    /// The token that was shown is none of ours.
+    #[error("this is no token that the service knows; send none, or that of your run")]
+    NoToken,
+    /// The token's run has merged or was aborted.
+    #[error("the token has ended with its run")]
+    TokenEnded,
     /// The gate is shut.
     #[error("the gate is shut: {}", .0.iter().map(|b| b.detail.as_str()).collect::<Vec<_>>().join("; "))]
     GateClosed(Vec<Blocker>),

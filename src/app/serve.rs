@@ -26,6 +26,7 @@ use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
 use crate::runner::room::Room;
+use crate::runner::tokens::AgentTokens;
 use crate::runner::{Context, Lanes, Runner};
 use crate::store::{Store, StoreError, migrate};
 
@@ -148,6 +149,8 @@ async fn serve_until_told(
         .await
         .map_err(|source| StartError::PortTaken { address, source })?;
     let port = listener.local_addr().map_err(anyhow::Error::new)?.port();
+    let here = SocketAddr::new(address.ip(), port);
+    context.url.get_or_init(|| format!("http://{here}"));
     let runner = Runner::new(context.clone());
     let app = Arc::new(App::new(runner.clone(), port));
     for warning in app.warnings() {
@@ -289,6 +292,12 @@ async fn open(
     let networks = networks(&config, &binary)
         .await
         .map_err(StartError::NoNetwork)?;
+    let secret = files.token_secret();
+    let tokens = AgentTokens::open(&secret).map_err(|source| StartError::NotWritable {
+        path: secret,
+        source,
+        advice: "take it away if it is damaged: agents at work can no longer ask then",
+    })?;
     let room = Room::of(&config, repository.common_dir());
     let check_slots = CheckSlots::new(config.max_checks);
     let context = Context {
@@ -301,6 +310,9 @@ async fn open(
         content,
         files,
         binary,
+        program: around.program.clone(),
+        url: OnceLock::new(),
+        tokens,
         containment,
         networks,
         claude,

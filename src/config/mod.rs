@@ -29,7 +29,7 @@ pub use layers::{Layers, Source};
 pub use print::{effective, frozen};
 pub use reference::reference;
 pub use settings::{SETTINGS, Setting};
-pub use surroundings::Surroundings;
+pub use surroundings::{OwnRun, Surroundings};
 
 use crate::run::Limits;
 use crate::run::feedback::MOST as MOST_FEEDBACK;

@@ -31,7 +31,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'uns
      frame-ancestors 'none'";
 
 /// What each request can meet before it comes to a handler.
-const OF_THE_LAYERS: [u16; 7] = [400, 403, 414, 421, 500, 503, 507];
+const OF_THE_LAYERS: [u16; 8] = [400, 401, 403, 414, 421, 500, 503, 507];
 
 static DOCUMENT: LazyLock<OpenApi> = LazyLock::new(|| {
     let (_, mut document) = routes::all().split_for_parts();

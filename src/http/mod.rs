@@ -2,8 +2,10 @@
 //!
 //! No business here: what may be asked and what comes of it is decided behind `App`. A request passes, from
 //! the outside in: `serve` (connections and their limits), `failed` (answers that are the service's fault are noted),
-//! `finish` (ids, headers, problems written out), the catch for panics, `guard`, and one of the `routes`. Absent: tokens, TLS, HTTP/2.
+//! `finish` (ids, headers, problems written out), the catch for panics, `guard`, `caller` (whose token it is, and what
+//! that opens), and one of the `routes`. Absent: tokens of people, TLS, HTTP/2.
 
+mod caller;
 mod docs;
 mod failed;
 mod finish;
@@ -51,14 +53,25 @@ pub fn router(app: Arc<App>, guard: Guard) -> Router {
     };
     let app = door.app.clone();
     let (routes, _) = routes::all().split_for_parts();
-    guarded(routes.with_state(door), guard).layer(from_fn_with_state(app, failed::note))
+    let routes = answered(routes.with_state(door));
+    let known = routes.layer(from_fn_with_state(app.clone(), caller::look));
+    layered(known, guard).layer(from_fn_with_state(app, failed::note))
 }
 
 /// These routes behind the layers that every answer passes, those for unknown paths included.
 pub fn guarded(routes: Router, guard: Guard) -> Router {
+    layered(answered(routes), guard)
+}
+
+/// These routes, with an answer for each path and method that they do not have.
+fn answered(routes: Router) -> Router {
     routes
         .fallback(async || Problem::of_status(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(async || Problem::of_status(StatusCode::METHOD_NOT_ALLOWED))
+}
+
+fn layered(routes: Router, guard: Guard) -> Router {
+    routes
         // Each reader of a body has its own limit and counts for itself.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(guard, guard::look))

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod command;
 pub mod event;
 pub mod feedback;
+pub mod given;
 #[cfg(test)]
 mod histories;
 pub mod ids;

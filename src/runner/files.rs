@@ -3,13 +3,15 @@
 //! ```text
 //! <state root>/
 //!   runs/<run id>/output                what the agent printed, all attempts one after the other
-//!   runs/<run id>/attempts/<n>/         launch.json, started.json, exit.json, prompt, stderr, control.sock
+//!   runs/<run id>/attempts/<n>/         launch.json, started.json, exit.json, prompt, stderr, control.sock, and what else
+//!                                       the agent is to read at its start
 //!   runs/<run id>/tmp/                  the agent's TMPDIR
 //!   checks/<short round>/               one round of checks: its checkouts, temporary files, supervisors' records and logs
 //!   evidence/                           the content store
 //!   uploads/                            uploads in progress
 //!   quarantine.json                     when leftovers under `refs/agent_runner/preserved/leftover/` were first seen
 //!   git-view/                           what git sees instead of the user's configuration
+//!   token-secret                        the secret under which the tokens of agents are made
 //! ```
 
 use std::io;
@@ -79,6 +81,12 @@ impl Files {
         let id = round.0.simple().to_string();
         // The last digits are random, where the first ones are the time.
         self.checks().join(&id[id.len() - 12..])
+    }
+
+    /// The secret under which the tokens of agents are made.
+    #[must_use]
+    pub fn token_secret(&self) -> PathBuf {
+        self.root.join("token-secret")
     }
 
     /// The folders of all runs.

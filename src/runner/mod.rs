@@ -27,6 +27,7 @@ mod slots;
 mod start;
 pub mod stream;
 mod take_away;
+pub mod tokens;
 mod trailers;
 mod trusted_clock;
 mod work;
@@ -61,6 +62,7 @@ pub use note::{merge_of, write_note};
 use room::{FileSystem, Room};
 use slots::Slots;
 pub use take_away::{NotAborted, NotRestored};
+use tokens::AgentTokens;
 
 /// How often it is looked whether there is room again: nobody tells of it.
 const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
@@ -84,6 +86,12 @@ pub struct Context {
     pub room: Room,
     /// This program: its hidden subcommands are the supervisor.
     pub binary: PathBuf,
+    /// Its path, for what an agent is to call; nothing if that is not known.
+    pub program: Option<PathBuf>,
+    /// The address on which the service listens, once it does.
+    pub url: OnceLock<String>,
+    /// The tokens of agents.
+    pub tokens: AgentTokens,
     /// What holds the processes of attempts together.
     pub containment: Containment,
     /// The networks that checks run in.

@@ -4,6 +4,8 @@
 //! the agent works.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,7 +15,7 @@ use super::driver::Driver;
 use super::room::tells_of_full_disk;
 use super::slots::Slot;
 use super::work::Working;
-use crate::agent::{self, Invocation, Session, Work};
+use crate::agent::{self, Invocation, Reach, Session, Work};
 use crate::effect::{self, Effect};
 use crate::git::{BranchName, RefName};
 use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervised};
@@ -189,6 +191,8 @@ impl Driver {
                 format!("{}{again}", run.spec.full_prompt)
             }
         };
+        let dir = files.attempt(attempt.number);
+        let token = context.tokens.of(run.id);
         let work = Work {
             spec: &run.spec,
             run: run.id,
@@ -202,6 +206,12 @@ impl Driver {
             server_env: &context.environment,
             claude: context.claude.as_ref().ok(),
             as_root: rustix::process::geteuid().is_root(),
+            reach: context.url.get().map(|url| Reach {
+                url,
+                token: token.reveal(),
+                program: context.program.as_deref(),
+                folder: &dir,
+            }),
         };
         let invocation = match agent::invocation(&work) {
             Ok(invocation) => invocation,
@@ -213,7 +223,6 @@ impl Driver {
                 return Ok(Err(Failure::new(code, refused.to_string())));
             }
         };
-        let dir = files.attempt(attempt.number);
         let output_from = files.output_len();
         let launch = launch(
             &run,
@@ -262,6 +271,13 @@ pub(super) fn started_event(run: RunId, attempt: AttemptId, supervised: &Supervi
     }
 }
 
+/// Writes a file that nobody else can read.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut open = fs::OpenOptions::new();
+    open.write(true).create(true).truncate(true).mode(0o600);
+    open.open(path)?.write_all(bytes)
+}
+
 fn launch(
     run: &Run,
     attempt: &Attempt,
@@ -275,6 +291,9 @@ fn launch(
     fs::create_dir_all(dir)?;
     let stdin = dir.join("prompt");
     fs::write(&stdin, &invocation.stdin)?;
+    for file in &invocation.files {
+        write_private(&file.path, &file.bytes)?;
+    }
     let limits = &run.spec.limits;
     let ms = |seconds: u64| seconds.saturating_mul(1000);
     let step = |signal, grace_ms| StopStep { signal, grace_ms };

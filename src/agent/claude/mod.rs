@@ -12,7 +12,7 @@ pub mod stream;
 pub use locate::{Form, NotLocated, Program, locate};
 
 use super::environment::Environment;
-use super::invocation::{Refused, Session, Work};
+use super::invocation::{Companion, Refused, Session, Work};
 use crate::run::AgentSettings;
 
 /// The most bytes that Claude Code reads from stdin.
@@ -74,7 +74,7 @@ pub(crate) fn environment(env: &mut Environment, work: &Work<'_>) {
     }
 }
 
-pub(crate) fn argv(work: &Work<'_>) -> Result<Vec<String>, Refused> {
+pub(crate) fn argv(work: &Work<'_>) -> Result<(Vec<String>, Vec<Companion>), Refused> {
     if work.prompt.trim().is_empty() {
         return Err(Refused::PromptEmpty);
     }
@@ -113,7 +113,7 @@ pub(crate) fn argv(work: &Work<'_>) -> Result<Vec<String>, Refused> {
         }
         add(&["--max-budget-usd", &left.to_string()]);
     }
-    Ok(argv)
+    Ok((argv, Vec::new()))
 }
 
 /// The arguments that a workflow's settings come to.

@@ -54,6 +54,7 @@ fn invoked(
         server_env,
         claude: Some(&program()),
         as_root: true,
+        reach: None,
     })
 }
 

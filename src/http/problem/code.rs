@@ -42,6 +42,8 @@ codes! {
     NotJson = BAD_REQUEST, "The body is not JSON";
     BadMultipart = BAD_REQUEST, "The multipart body cannot be read";
     BadCursor = BAD_REQUEST, "This is no cursor of a stream";
+    Unauthorized = UNAUTHORIZED, "It is not known who asks";
+    Forbidden = FORBIDDEN, "Who asks may not do this";
     OriginRefused = FORBIDDEN, "This origin may not ask";
     CrossSiteRefused = FORBIDDEN, "Another site may not ask";
     OwnEvidence = FORBIDDEN, "Nobody validates their own evidence";

@@ -48,6 +48,8 @@ impl From<Refused> for Problem {
             Refused::AmbiguousId { .. } => Problem::new(Code::AmbiguousId, detail),
             Refused::IdempotencyMismatch => Problem::new(Code::IdempotencyMismatch, detail),
 
+            Refused::NoToken => Problem::new(Code::Unauthorized, detail),
+            Refused::TokenEnded => Problem::new(Code::Forbidden, detail),
             Refused::OwnEvidence { .. } => Problem::new(Code::OwnEvidence, detail),
             Refused::CandidateChecksFailed(_) => Problem::new(Code::CandidateChecksFailed, detail),
             Refused::NotChecked(_) => Problem::new(Code::NotChecked, detail),

@@ -1,7 +1,7 @@
 //! `/api/runs/{id}/evidence`: attached, listed, accepted, turned down.
 
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use crate::app::FieldProblem;
 use crate::app::request::{NewEvidence, is_blank};
 use crate::app::view::{EvidenceView, ItemView};
 use crate::http::Door;
+use crate::http::caller::Caller;
 use crate::http::docs::Answers;
 use crate::http::problem::Problem;
 use crate::http::read::upload::{self, EvidenceForm};
@@ -127,11 +128,13 @@ pub async fn list(
 pub async fn attach(
     State(door): State<Door>,
     Segments(run): Segments<String>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<(StatusCode, Json<EvidenceView>), Problem> {
     let attached = if is_multipart(request.headers()) {
         let limit = door.app.max_upload_bytes();
-        let got = upload::receive(request, &door.app.upload_dir(), limit).await?;
+        let mut got = upload::receive(request, &door.app.upload_dir(), limit).await?;
+        caller.signs(&mut got.evidence);
         carry_out(async move {
             let attached = door.app.attach(&run, got.evidence, Some(got.upload)).await;
             drop(got.aside);
@@ -139,7 +142,8 @@ pub async fn attach(
         })
         .await?
     } else {
-        let JsonBody(evidence) = JsonBody::<NewEvidence>::from_request(request, &()).await?;
+        let JsonBody(mut evidence) = JsonBody::<NewEvidence>::from_request(request, &()).await?;
+        caller.signs(&mut evidence);
         carry_out(async move { door.app.attach(&run, evidence, None).await }).await?
     };
     Ok((StatusCode::CREATED, Json(attached)))

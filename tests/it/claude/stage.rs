@@ -95,6 +95,7 @@ impl Stage {
             server_env: &self.server_env,
             claude: Some(&self.program),
             as_root: rustix::process::geteuid().is_root(),
+            reach: None,
         })
         .expect("the work is in order")
     }
