@@ -25,7 +25,10 @@ pub fn start(log: &Log) -> Result<(), ParseError> {
     Ok(())
 }
 
+/// What a library of ours says of each request that is well, and nobody wants to know: unless directives name it.
+const QUIET: &str = "rmcp=error";
+
 /// What a level or directives let through.
 pub(crate) fn filter(level: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(level)
+    EnvFilter::try_new(format!("{QUIET},{level}"))
 }

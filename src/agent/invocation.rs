@@ -174,13 +174,7 @@ pub fn invocation(work: &Work<'_>) -> Result<Invocation, Refused> {
     let hooks = work.spec.settings.hooks;
     Ok(Invocation {
         argv,
-        env: env.close(
-            work.run,
-            work.attempt,
-            work.tmp,
-            hooks,
-            work.reach.as_ref(),
-        ),
+        env: env.close(work.run, work.attempt, work.tmp, hooks, work.reach.as_ref()),
         stdin: work.prompt.as_bytes().to_vec(),
         files,
     })

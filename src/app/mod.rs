@@ -5,8 +5,8 @@
 
 pub mod alone;
 pub mod archive;
-mod checks;
 mod attest;
+mod checks;
 pub mod create;
 pub mod doctor;
 pub mod end;
@@ -56,6 +56,8 @@ pub struct App {
     runner: Runner,
     port: u16,
     started_at: Timestamp,
+    /// What agents were told when they were about to end.
+    endings: own::Endings,
 }
 
 impl App {
@@ -66,6 +68,7 @@ impl App {
             runner,
             port,
             started_at: crate::clock::now(),
+            endings: own::Endings::default(),
         }
     }
 

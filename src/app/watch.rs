@@ -13,7 +13,7 @@ use crate::journal::{Cursor, Frame};
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
-use crate::shape::view::{CheckNetworkView, ContainmentView, DiskView, HealthView};
+use crate::shape::view::{CheckNetworkView, ContainmentView, DiskView, HealthView, McpView};
 use crate::store::runs;
 
 /// How long the database may take to answer before the service calls itself degraded.
@@ -66,6 +66,7 @@ impl App {
             disk,
             containment: self.containment(),
             check_network: self.check_network(),
+            mcp: self.mcp_url().map(|url| McpView { url }),
             warnings: self.warnings(),
             started_at: rfc3339(self.started_at),
         }

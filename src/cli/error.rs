@@ -45,7 +45,7 @@ impl CliError {
             CliError::Unreachable { .. } => ExitCode::Unreachable,
             CliError::Refused(problem) => match problem.status {
                 404 => ExitCode::NotFound,
-                403 | 409 => ExitCode::Refused,
+                401 | 403 | 409 => ExitCode::Refused,
                 _ => ExitCode::Failed,
             },
             CliError::RunFailed(_) => ExitCode::RunFailed,

@@ -4,6 +4,7 @@
 //! do is decided by the server alone. `wire/` is how it is asked, `screen/` how it is shown.
 
 mod abort;
+mod agent;
 mod archive;
 mod audit;
 mod check;
@@ -95,6 +96,8 @@ enum Command {
     Message(message::MessageArgs),
     /// Read and change workflows
     Workflows(workflows::WorkflowsArgs),
+    /// For the agent of a run: its own Definition of Done, evidence, results of checks
+    Agent(agent::AgentArgs),
     /// Check what the server needs, and say what to do
     Doctor(doctor::DoctorArgs),
     /// Let go of what is past its time: preserved work, leftovers, trash, payloads that nothing names
@@ -168,6 +171,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, CliError> {
         Some(Command::Retry(args)) => retry::retry(&args, &around),
         Some(Command::Message(args)) => message::message(&args, &around),
         Some(Command::Workflows(args)) => workflows::workflows(&args, &around),
+        Some(Command::Agent(args)) => agent::agent(&args, &around),
         Some(Command::Doctor(args)) => return doctor::doctor(&args, &around),
         Some(Command::Gc(args)) => gc::gc(&args, &around),
         Some(Command::Backup(args)) => return archive::backup(&args, &around),

@@ -161,6 +161,9 @@ impl From<Written> for ItemSpec {
     }
 }
 
+/// The key of the item that is somebody's own look at the work: an agent's word proves nothing there.
+const REVIEW: &str = "review";
+
 impl ItemSpec {
     /// A required item of this key, with evidence of any kind that an operator accepts.
     #[must_use]
@@ -176,6 +179,14 @@ impl ItemSpec {
             protects: Vec::new(),
             revalidate: None,
         }
+    }
+
+    /// Whether the agent that does the work can bring evidence for it: the service brings that of a check, and a review
+    /// is a person's.
+    #[must_use]
+    pub fn agent_can_bring(&self) -> bool {
+        let a_persons = [REVIEW, DEFINITION_CHANGED].contains(&self.key.as_str());
+        self.check.is_none() && self.validator == Validator::Operator && !a_persons
     }
 
     /// Whether it applies to work that changes these paths.
@@ -511,6 +522,17 @@ mod tests {
             let again = merged(all.clone(), all.clone());
             proptest::prop_assert_eq!(again, all);
         }
+    }
+
+    #[test]
+    fn an_agent_can_bring_what_is_neither_a_checks_nor_a_review() {
+        assert!(item("docs").agent_can_bring());
+        assert!(!item("review").agent_can_bring());
+        let check = ItemSpec {
+            check: Some(CheckSpec::of("true")),
+            ..item("tests")
+        };
+        assert!(!check.agent_can_bring());
     }
 
     #[test]

@@ -12,8 +12,8 @@
 //! push), external filters and merge drivers. Files under Git LFS are therefore pointers in worktrees that we
 //! make, and in what we bring along at a landing.
 
-mod borrowed;
 mod aside;
+mod borrowed;
 mod call;
 mod checkouts;
 mod diff;

@@ -10,6 +10,7 @@ mod docs;
 mod failed;
 mod finish;
 pub mod guard;
+mod mcp;
 pub mod problem;
 pub mod read;
 mod routes;
@@ -40,6 +41,8 @@ use problem::Problem;
 pub(crate) struct Door {
     app: Arc<App>,
     guard: Guard,
+    /// Where agents ask about their own run.
+    mcp: mcp::Endpoint,
     /// A permit for each stream that is open at the same time.
     streams: Arc<Semaphore>,
 }
@@ -47,6 +50,7 @@ pub(crate) struct Door {
 /// All routes behind all layers.
 pub fn router(app: Arc<App>, guard: Guard) -> Router {
     let door = Door {
+        mcp: mcp::Endpoint::new(app.clone()),
         app,
         guard: guard.clone(),
         streams: Arc::new(Semaphore::new(serve::most_streams())),

@@ -116,7 +116,7 @@ pub enum Hooks {
 }
 
 /// How the agent is started, from the workflow.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentSettings {
     /// Claude Code's permission mode: `bypassPermissions` (the default), `acceptEdits`, `dontAsk`, `default`, `plan`.
@@ -138,6 +138,34 @@ pub struct AgentSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(maximum = 100)]
     pub feedback: Option<u32>,
+    /// Whether Claude Code gets the service's MCP server: its Definition of Done, evidence, results of checks. Default: yes.
+    #[schema(default = true)]
+    pub mcp: bool,
+    /// How often an attempt is sent back at most, before it ends, with what it could still bring: 0 to 8. Default: 2.
+    #[schema(default = 2, maximum = 8)]
+    pub stop_hook_blocks: u32,
+}
+
+impl AgentSettings {
+    /// How often an attempt can be sent back at most: what Claude Code itself allows.
+    pub const STOP_HOOK_BLOCKS_MAX: u32 = 8;
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        AgentSettings {
+            permission_mode: None,
+            allowed_tools: Vec::new(),
+            disallowed_tools: Vec::new(),
+            setting_sources: None,
+            hooks: Hooks::default(),
+            command: None,
+            pass_env: Vec::new(),
+            feedback: None,
+            mcp: true,
+            stop_hook_blocks: 2,
+        }
+    }
 }
 
 /// A request for a run, as it was accepted.

@@ -159,7 +159,10 @@ mod tests {
         }
         let elsewhere = AgentTokens::open(&folder.path().join("another")).unwrap();
         assert_eq!(elsewhere.run_of(token.reveal()), None);
-        assert_eq!(format!("{token:?} {tokens:?}"), "AgentToken(…) AgentTokens(…)");
+        assert_eq!(
+            format!("{token:?} {tokens:?}"),
+            "AgentToken(…) AgentTokens(…)"
+        );
     }
 
     #[test]

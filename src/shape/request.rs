@@ -234,6 +234,17 @@ pub struct CheckRequest {
     pub afresh: bool,
 }
 
+/// An agent that is about to end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// The attempt that it is, from its `AGENT_RUNNER_ATTEMPT_ID`.
+    pub attempt_id: String,
+    /// Whether it goes on only because it was sent back before.
+    #[serde(default)]
+    pub stop_hook_active: bool,
+}
+
 /// How to mend what the doctor finds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]

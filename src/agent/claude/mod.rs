@@ -7,6 +7,7 @@
 //! with the service.
 
 pub mod locate;
+mod reach;
 pub mod stream;
 
 pub use locate::{Form, NotLocated, Program, locate};
@@ -113,7 +114,13 @@ pub(crate) fn argv(work: &Work<'_>) -> Result<(Vec<String>, Vec<Companion>), Ref
         }
         add(&["--max-budget-usd", &left.to_string()]);
     }
-    Ok((argv, Vec::new()))
+    let mut files = Vec::new();
+    if let Some(reach) = &work.reach {
+        let (more, with_them) = reach::arguments(&work.spec.settings, reach);
+        argv.extend(more);
+        files = with_them;
+    }
+    Ok((argv, files))
 }
 
 /// The arguments that a workflow's settings come to.
@@ -152,6 +159,13 @@ pub fn of_settings(settings: &AgentSettings) -> Result<Vec<String>, Refused> {
         for tool in tools {
             add(&[flag, word(setting, tool)?]);
         }
+    }
+    if settings.stop_hook_blocks > AgentSettings::STOP_HOOK_BLOCKS_MAX {
+        return Err(Refused::Setting {
+            setting: "stop_hook_blocks",
+            value: settings.stop_hook_blocks.to_string(),
+            why: "Claude Code itself ends after 8",
+        });
     }
     Ok(argv)
 }

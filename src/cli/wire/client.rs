@@ -1,5 +1,6 @@
 //! Requests and answers.
 
+use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
@@ -65,10 +66,19 @@ pub struct Answer {
 }
 
 /// A server that can be asked.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     server: String,
     agent: ureq::Agent,
+    /// The whole header, with the token of who asks.
+    authorization: Option<String>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = f.debug_struct("Client");
+        told.field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -79,15 +89,29 @@ impl Client {
                 format!("{server} is no URL of a server: write it like http://127.0.0.1:8486");
             return Err(CliError::Usage(why));
         }
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            .build()
-            .new_agent();
-        Ok(Client { server, agent })
+        Ok(Client {
+            server,
+            agent: agent(ANSWER_TIMEOUT),
+            authorization: None,
+        })
+    }
+
+    /// The same, with the token of who asks.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Client {
+        Client {
+            authorization: Some(format!("Bearer {token}")),
+            ..self
+        }
+    }
+
+    /// The same, that waits for an answer only so long.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Client {
+        Client {
+            agent: agent(patience),
+            ..self
+        }
     }
 
     /// The server's URL.
@@ -134,9 +158,16 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str) -> ureq::http::request::Builder {
-        Request::builder()
+        let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", self.server))
+            .uri(format!("{}{path}", self.server));
+        if let Some(authorization) = &self.authorization {
+            // What the Model Context Protocol asks of clients; the API takes no notice of it.
+            request = request
+                .header("authorization", authorization)
+                .header("accept", "application/json, text/event-stream");
+        }
+        request
     }
 
     fn call<B: AsSendBody>(
@@ -186,6 +217,17 @@ impl Client {
             value,
         })
     }
+}
+
+fn agent(patience: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(patience))
+        .build()
+        .new_agent()
 }
 
 fn read_text(body: &mut Body) -> std::io::Result<String> {

@@ -77,7 +77,11 @@ fn must_be_json(is_json: bool) -> Result<(), Problem> {
     ))
 }
 
-async fn whole(request: Request) -> Result<Vec<u8>, Problem> {
+/// All bytes of a body, within the limit of JSON and in time.
+///
+/// # Errors
+/// There are too many, they are too slow, or the client went away.
+pub async fn whole(request: Request) -> Result<Vec<u8>, Problem> {
     match tokio::time::timeout(BODY_TIMEOUT, collected(request.into_body())).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(Problem::new(

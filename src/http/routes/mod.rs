@@ -5,6 +5,7 @@ mod evidence;
 mod gc;
 mod health;
 mod life;
+mod own;
 mod payload;
 mod proof;
 mod runs;
@@ -23,7 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
-use super::{Door, docs};
+use super::{Door, docs, mcp};
 use crate::app::{Created, Refused};
 
 /// Every route there is.
@@ -57,6 +58,8 @@ pub(super) fn all() -> OpenApiRouter<Door> {
         .routes(routes!(life::restore))
         .routes(routes!(life::message))
         .routes(routes!(life::retry))
+        .routes(routes!(own::may_end))
+        .routes(routes!(mcp::post))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::one, workflows::put, workflows::delete))
         .routes(routes!(schemas::dod))

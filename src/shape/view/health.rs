@@ -32,9 +32,18 @@ pub struct HealthView {
     pub containment: ContainmentView,
     /// Which network checks run in.
     pub check_network: CheckNetworkView,
+    /// Where agents ask about their own run by MCP.
+    pub mcp: Option<McpView>,
     /// What a person should know.
     pub warnings: Vec<String>,
     pub started_at: String,
+}
+
+/// Where agents ask about their own run by MCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct McpView {
+    /// The address of the endpoint; it wants the token of a run.
+    pub url: String,
 }
 
 /// A file system that the service writes to.

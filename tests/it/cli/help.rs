@@ -51,6 +51,7 @@ fn every_command_has_help() {
         "retry",
         "message",
         "workflows",
+        "agent",
         "doctor",
         "backup",
         "restore-backup",

@@ -1,6 +1,7 @@
 //! Runs from request to end, over the real binary, real git and the scripted agent.
 
 mod abort;
+mod agent_door;
 mod checks;
 mod contained;
 mod definition;
@@ -13,6 +14,7 @@ mod gc;
 mod happy;
 mod leftovers;
 mod locked;
+mod mcp;
 mod merge;
 mod merge_queue;
 mod once;

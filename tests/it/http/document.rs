@@ -7,7 +7,7 @@ use agent_runner_api::http::problem::Code;
 use serde_json::Value;
 
 /// What clients count on: the fixed contract, and what belongs to it.
-const OPERATIONS: [&str; 33] = [
+const OPERATIONS: [&str; 36] = [
     "GET /api/health",
     "POST /api/runs",
     "GET /api/runs",
@@ -27,6 +27,8 @@ const OPERATIONS: [&str; 33] = [
     "POST /api/runs/{id}/messages",
     "POST /api/runs/{id}/restore",
     "POST /api/runs/{id}/retry",
+    "POST /api/runs/{id}/may-end",
+    "POST /mcp",
     "GET /api/events",
     "GET /api/workflows",
     "GET /api/workflows/{name}",

@@ -8,6 +8,7 @@ pub mod frames;
 pub mod held;
 pub mod mock_api;
 pub mod mount;
+pub mod own_run;
 pub mod repo;
 pub mod run;
 pub mod server;

@@ -94,6 +94,15 @@ impl Setup {
         self
     }
 
+    /// On a port that stays the same at each start and that the system gives to nobody else: below those that it chooses
+    /// from.
+    pub fn on_a_port_of_its_own(self) -> Setup {
+        let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+        let free =
+            (first..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        self.flag("--port", &free.expect("a free port").to_string())
+    }
+
     pub fn without_claude(self) -> Setup {
         fs::remove_file(self.at("bin/claude")).unwrap();
         self
