@@ -115,7 +115,7 @@ fn tool(
         return Err(anyhow::anyhow!("{text}").into());
     }
     if shown.json {
-        return screen::json(&result["structuredContent"].to_string());
+        return screen::json_line(&result["_meta"]["agent_runner_api/answer"]);
     }
     screen::line(escape(text.trim_end()))
 }

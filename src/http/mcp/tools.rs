@@ -1,6 +1,7 @@
 //! The tools: what each takes, in words for a model, and what it answers.
 //!
-//! Each answer is text for the model to read, with the same as JSON beside it. What a tool cannot do it says in the same
+//! Each answer is text for the model to read; the same as JSON is in its `_meta`, where programs find it. (Claude Code shows
+//! its model `structuredContent` in the place of the text, where there is any.) What a tool cannot do it says in the same
 //! way (`isError`), because a model does not see errors of the protocol.
 
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use axum::http::request::Parts;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    JsonObject, ListToolsResult, MetaObject, PaginatedRequestParams, ServerCapabilities,
+    ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -25,6 +27,9 @@ use crate::run::RunId;
 const DEFINITION_OF_DONE: &str = "definition_of_done";
 const ATTACH_EVIDENCE: &str = "attach_evidence";
 const CHECK_RESULTS: &str = "check_results";
+
+/// Where in `_meta` an answer is as JSON.
+const ANSWER: &str = "agent_runner_api/answer";
 
 /// What a client is told of the whole.
 const INSTRUCTIONS: &str = "\
@@ -164,9 +169,9 @@ impl ServerHandler for Tools {
         let arguments = request.arguments.unwrap_or_default();
         let result = match self.call(*run, &request.name, arguments).await {
             Ok(said) => {
-                let mut result = CallToolResult::success(vec![ContentBlock::text(said.text)]);
-                result.structured_content = Some(said.value);
-                result
+                let result = CallToolResult::success(vec![ContentBlock::text(said.text)]);
+                let meta = JsonObject::from_iter([(ANSWER.to_owned(), said.value)]);
+                result.with_meta(Some(MetaObject(meta)))
             }
             Err(why) => CallToolResult::error(vec![ContentBlock::text(why)]),
         };

@@ -253,3 +253,60 @@ pub fn kinds(accepts: &[EvidenceKind]) -> String {
         [most @ .., last] => format!("{} or {last}", most.join(", ")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_say_what_failed_why_and_the_end_of_what_was_printed() {
+        let failed = OwnResult {
+            item_key: "tests".to_owned(),
+            evidence_id: "e1".to_owned(),
+            cmd: "cargo test".to_owned(),
+            passed: false,
+            code: Some(FailedCode::TestsFailed),
+            detail: Some("1 of 3 tests failed".to_owned()),
+            end: End::Exited { code: 0 },
+            duration_ms: 1200,
+            counts: Some(Counts {
+                passed: 2,
+                failed: 1,
+                ..Counts::default()
+            }),
+            commit: "c41a".to_owned(),
+            stale: true,
+            log_end: "test a ... FAILED\n".to_owned(),
+        };
+        let passed = OwnResult {
+            item_key: "build".to_owned(),
+            cmd: "cargo build".to_owned(),
+            passed: true,
+            code: None,
+            detail: None,
+            counts: None,
+            stale: false,
+            log_end: String::new(),
+            ..failed.clone()
+        };
+        let results = OwnResults {
+            head: Some("d52b".to_owned()),
+            results: vec![failed, passed],
+            not_run: vec!["smoke".to_owned()],
+        };
+        insta::assert_snapshot!(results.text(), @"
+        tests: FAILED in 1200 ms at c41a, the work has changed since
+        $ cargo test
+        tests_failed: 1 of 3 tests failed
+        tests: 2 passed, 1 failed, 0 skipped
+        --- the end of its output ---
+        test a ... FAILED
+        --- end ---
+
+        build: passed in 1200 ms at c41a
+        $ cargo build
+
+        No result yet for: smoke. The service runs checks when you have ended.
+        ");
+    }
+}

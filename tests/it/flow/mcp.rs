@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use crate::support::own_run::{Own, WAITING};
 use crate::support::server::{Server, Setup};
 
+/// Where an answer is as JSON.
+const ANSWER: &str = "agent_runner_api/answer";
+
 /// What a client says first.
 fn hello() -> Value {
     json!({
@@ -61,9 +64,7 @@ fn the_tools_show_what_is_asked_take_what_shows_it_and_nothing_more() {
     let head = server.repo.commit_of(&run.branch).unwrap();
     let text = text.replace(&run.id, "<run>").replace(&head, "<head>");
     insta::assert_snapshot!("definition_of_done", text);
-    let items = dod["result"]["structuredContent"]["items"]
-        .as_array()
-        .unwrap();
+    let items = dod["result"]["_meta"][ANSWER]["items"].as_array().unwrap();
     assert_eq!(items.len(), 3);
 
     let attached = call(
@@ -71,7 +72,7 @@ fn the_tools_show_what_is_asked_take_what_shows_it_and_nothing_more() {
         json!({"item_key": "shot", "path": "work.txt"}),
     );
     assert!(!said(&attached).1, "{attached:#}");
-    let evidence = &attached["result"]["structuredContent"];
+    let evidence = &attached["result"]["_meta"][ANSWER];
     assert_eq!(evidence["author"], "agent");
     assert_eq!(evidence["commit"], head.as_str());
     assert_eq!(evidence["validated_at"], Value::Null);

@@ -6,6 +6,7 @@ mod endings;
 mod given;
 mod killed;
 mod limits;
+mod own_run;
 mod session;
 mod told;
 mod walk;
@@ -35,9 +36,20 @@ impl Product {
     /// `None` where there is no Claude Code.
     #[track_caller]
     fn start() -> Option<Product> {
+        Product::of(Setup::new())
+    }
+
+    /// One that can be started again where its agents know it.
+    #[track_caller]
+    fn start_on_a_port_of_its_own() -> Option<Product> {
+        Product::of(Setup::new().on_a_port_of_its_own())
+    }
+
+    #[track_caller]
+    fn of(setup: Setup) -> Option<Product> {
         let claude = claude_for_tests()?;
         let api = MockApi::start();
-        let setup = Setup::new().without_claude();
+        let setup = setup.without_claude();
         // As people have it: a link to the link that npm made.
         symlink(claude, setup.at("bin/claude")).unwrap();
         let server = setup
