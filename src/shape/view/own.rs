@@ -136,9 +136,9 @@ impl OwnDefinition {
             } else {
                 "optional"
             };
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "\n- {} ({required}, {}): {}\n",
+                "\n- {} ({required}, {}): {}",
                 item.item_key,
                 item.status.as_str(),
                 item.title
@@ -149,7 +149,7 @@ impl OwnDefinition {
             out.push_str("\n(no items)\n");
         }
         for blocker in &self.blockers {
-            let _ = write!(out, "\nIn the way of a merge: {}\n", blocker.detail);
+            let _ = writeln!(out, "\nIn the way of a merge: {}", blocker.detail);
         }
         out.push_str(
             "\nEvidence speaks of the commit that your branch is at when you attach it: commit first. What you attach is \
@@ -162,22 +162,22 @@ impl OwnDefinition {
 impl OwnItem {
     fn tell(&self, out: &mut String) {
         if let Some(check) = &self.check {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "  the service runs, in a clean checkout, for at most {} s: {}\n",
+                "  the service runs, in a clean checkout, for at most {} s: {}",
                 check.timeout_s, check.cmd
             );
             if let Some(url) = &check.health {
-                let _ = write!(out, "  it passes when {url} answers with a 2xx\n");
+                let _ = writeln!(out, "  it passes when {url} answers with a 2xx");
             }
             if check.red_green {
                 out.push_str("  it must fail on the base and pass on your work\n");
             }
         }
         if let Some(patterns) = &self.when_changed {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "  it applies only if the work changes: {}\n",
+                "  it applies only if the work changes: {}",
                 patterns.join(", ")
             );
         }
@@ -185,9 +185,9 @@ impl OwnItem {
             Validator::Check => "accepted by the service's check alone; bring no evidence yourself",
             Validator::Operator => "accepted by somebody other than you",
         };
-        let _ = write!(out, "  {who}; takes {}\n", kinds(&self.accepts));
+        let _ = writeln!(out, "  {who}; takes {}", kinds(&self.accepts));
         if let Some(missing) = &self.missing {
-            let _ = write!(out, "  missing: {}\n", missing.detail);
+            let _ = writeln!(out, "  missing: {}", missing.detail);
         }
     }
 }
@@ -204,35 +204,35 @@ impl OwnResults {
             } else {
                 ""
             };
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "{}: {word} in {} ms at {}{stale}\n$ {}\n",
+                "{}: {word} in {} ms at {}{stale}\n$ {}",
                 result.item_key, result.duration_ms, result.commit, result.cmd
             );
             if let (Some(code), Some(detail)) = (result.code, &result.detail) {
                 let name = serde_json::to_value(code).unwrap_or_default();
-                let _ = write!(out, "{}: {detail}\n", name.as_str().unwrap_or_default());
+                let _ = writeln!(out, "{}: {detail}", name.as_str().unwrap_or_default());
             }
             if let Some(counts) = result.counts {
-                let _ = write!(
+                let _ = writeln!(
                     out,
-                    "tests: {} passed, {} failed, {} skipped\n",
+                    "tests: {} passed, {} failed, {} skipped",
                     counts.passed, counts.failed, counts.skipped
                 );
             }
             if !result.log_end.is_empty() {
-                let _ = write!(
+                let _ = writeln!(
                     out,
-                    "--- the end of its output ---\n{}\n--- end ---\n",
+                    "--- the end of its output ---\n{}\n--- end ---",
                     result.log_end.trim_end()
                 );
             }
             out.push('\n');
         }
         if !self.not_run.is_empty() {
-            let _ = write!(
+            let _ = writeln!(
                 out,
-                "No result yet for: {}. The service runs checks when you have ended.\n",
+                "No result yet for: {}. The service runs checks when you have ended.",
                 self.not_run.join(", ")
             );
         }
