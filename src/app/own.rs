@@ -12,10 +12,9 @@ use super::App;
 use super::refused::Refused;
 use crate::dod::{Evidence, Head, Item, ItemStatus, item_status};
 use crate::gate::{Blocker, BlockerCode};
-use crate::git;
 use crate::run::state::AttemptStage;
 use crate::run::{AttemptId, Phase, Run, RunId};
-use crate::runner::{ask_gate, current_head};
+use crate::runner::{ask_gate, changed_paths, current_head};
 use crate::shape::request::Ending;
 use crate::shape::view::{
     MayEnd, Missing, OwnCheck, OwnDefinition, OwnItem, OwnResult, OwnResults, kinds,
@@ -222,22 +221,12 @@ impl App {
             })
             .collect();
         if items.iter().any(|item| item.spec.when.is_some()) {
-            let changed = self.changed_paths(run, head).await?;
+            let changed = changed_paths(self.context(), run, head).await?;
+            // What is not known counts as applying for the gate, and is not asked for here.
+            let changed = changed.unwrap_or_default();
             items.retain(|item| item.spec.applies(&changed));
         }
         Ok(items)
-    }
-
-    async fn changed_paths(&self, run: &Run, head: Option<&Head>) -> Result<Vec<String>, Refused> {
-        let (Some(base), Some(head)) = (&run.base_commit, head) else {
-            return Ok(Vec::new());
-        };
-        let repository = &self.context().repository;
-        let wanted = git::DiffFormat::Files;
-        match repository.diff(base, &head.commit, wanted).await? {
-            git::Diff::Files(files) => Ok(files.into_iter().map(|file| file.path).collect()),
-            _ => Ok(Vec::new()),
-        }
     }
 
     /// What an agent that is about to end is told.

@@ -53,10 +53,11 @@ impl Caller {
         }
     }
 
-    /// Evidence of an agent is an agent's, whatever it says.
+    /// Evidence of an agent is an agent's and nobody else's, whatever it says.
     pub(crate) fn signs(self, evidence: &mut NewEvidence) {
         if let Caller::Agent(_) = self {
             evidence.author = Some(Author::Agent);
+            evidence.attached_by = None;
         }
     }
 }

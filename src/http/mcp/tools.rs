@@ -119,6 +119,7 @@ async fn attached(app: &App, run: RunId, attach: Attach) -> Result<Said, Refused
         payload_url: attach.url,
         payload_text: attach.text,
         author: Some(Author::Agent),
+        attached_by: None,
     };
     let view = app.attach(&run.to_string(), evidence, None).await?;
     let key = view.item_key.as_deref().unwrap_or_default();

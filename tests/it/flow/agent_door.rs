@@ -114,9 +114,10 @@ fn what_an_agent_attaches_is_an_agents_whatever_it_says_and_it_validates_nothing
     let server = Server::start();
     let run = server.finished("sh echo work > work.txt");
     let own = Own::of(&server, &run);
-    let evidence = json!({"item_key": "review", "payload_text": "I say so", "author": "operator"});
+    let evidence = json!({"item_key": "review", "payload_text": "I say so", "author": "operator", "attached_by": "Vera"});
     let attached = own.post(&run.path("/evidence"), &evidence).expect(201);
     assert_eq!(attached["author"], "agent");
+    assert_eq!(attached["attached_by"], Value::Null);
     let id = attached["id"].as_str().unwrap();
     let by = json!({"validated_by": "Vera Validator"});
     own.post(&run.path(&format!("/evidence/{id}/validate")), &by)

@@ -151,3 +151,50 @@ fn a_client_goes_on_after_a_restart_as_if_nothing_had_been() {
     let after = said(&own.tool("definition_of_done", &json!({})).expect(200));
     assert_eq!(before, after);
 }
+
+#[test]
+fn the_result_of_a_check_is_shown_with_its_reason_and_the_end_of_its_log() {
+    let server = Server::start();
+    let workflow = json!({
+        "prompt_template": "{{ prompt }}", "settings": {"feedback": 0},
+        "dod": [
+            {"key": "fine", "check": {"cmd": "echo all is well"}},
+            {"key": "bad", "check": {"cmd": "seq 1 5000; echo the last word; exit 3"}},
+        ],
+    });
+    server.put("/api/workflows/checked", &workflow);
+    let run = server.run_with("sh echo work > work.txt", &json!({"mode": "checked"}));
+    let finished = run.wait_for("finished");
+    let own = Own::of(&server, &run);
+    let answer = own.tool("check_results", &json!({})).expect(200);
+    let (text, error) = said(&answer);
+    assert!(!error, "{text}");
+    let results = answer["result"]["_meta"][ANSWER]["results"].clone();
+    let (fine, bad) = (&results[0], &results[1]);
+    assert_eq!(
+        (&fine["passed"], &fine["code"]),
+        (&json!(true), &Value::Null)
+    );
+    assert_eq!(
+        (&bad["passed"], &bad["code"]),
+        (&json!(false), &json!("exit_code"))
+    );
+    assert_eq!(
+        (&bad["commit"], &bad["stale"]),
+        (&finished["head"], &json!(false))
+    );
+    let log = bad["log_end"].as_str().unwrap();
+    assert!(
+        log.ends_with("the last word\n") && log.len() <= 4096,
+        "{log}"
+    );
+    for told in [
+        "fine: passed in ",
+        "all is well",
+        "bad: FAILED in ",
+        "exit_code: ",
+        "the last word",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}
