@@ -69,6 +69,7 @@ use super::program::Program;
     "POST /api/runs/0199ab/merge",
     json!({"dry_run": true, "message": "Land it"})
 )]
+#[case::checks_stopped(&["check", "0199ab", "--stop"], "DELETE /api/runs/0199ab/checks", Value::Null)]
 #[case::abort(&["abort", "0199ab"], "POST /api/runs/0199ab/abort", json!({}))]
 #[case::restore(&["restore", "0199ab"], "POST /api/runs/0199ab/restore", json!({}))]
 #[case::retry(&["retry", "0199ab"], "POST /api/runs/0199ab/retry", json!({}))]

@@ -2,6 +2,7 @@
 
 mod backup;
 mod backup_killed;
+mod checks;
 mod commands;
 mod demo;
 mod doctor;

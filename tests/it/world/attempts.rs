@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{assert_found_and_left, found, started};
+use super::{assert_found_and_left, assert_found_and_mended, found, started};
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -34,6 +34,17 @@ fn an_exit_code_without_a_whole_record_is_found() {
     // Of a run that was brought here from an archive there may be nothing at all.
     fs::remove_dir_all(&attempt).unwrap();
     assert_eq!(found(&server), []);
+}
+
+#[test]
+fn files_of_a_round_of_checks_that_is_over_are_removed() {
+    let server = started();
+    server.finished("print done");
+    let left = server.at("state/checks/0123456789ab");
+    fs::create_dir_all(left.join("head/src")).unwrap();
+    fs::write(left.join("head/src/main.rs"), "").unwrap();
+    assert_found_and_mended(&server, "checks_left", &text(&left));
+    assert!(!left.exists());
 }
 
 #[test]
