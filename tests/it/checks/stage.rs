@@ -17,6 +17,7 @@ use agent_runner_api::runner::checks::engine::{self, Done, Order, Ordered};
 use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
 use agent_runner_api::runner::room::Room;
+use agent_runner_api::runner::tokens::AgentTokens;
 use agent_runner_api::runner::{Context, Lanes};
 use agent_runner_api::store::Store;
 use tempfile::TempDir;
@@ -100,6 +101,7 @@ impl Stage {
             current_dir: folder.path().to_owned(),
             cores: 2,
             available_memory: None,
+            program: None,
         };
         let config = Config::load(&ServerArgs::default(), &around).unwrap();
         let files = Files::below(config.state_root.clone());
@@ -114,8 +116,11 @@ impl Stage {
             content: ContentStore::open(files.evidence()).unwrap(),
             room: Room::of(&config, repository.common_dir()),
             repository,
+            tokens: AgentTokens::open(&files.token_secret()).unwrap(),
             files,
             binary: binary(),
+            program: None,
+            url: OnceLock::new(),
             containment: Containment::nothing(),
             networks: Networks::find(network, &binary()).await.unwrap(),
             claude: Err("no claude here".to_owned()),
