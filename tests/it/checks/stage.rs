@@ -127,7 +127,6 @@ impl Stage {
             environment,
             closing: CancellationToken::new(),
             left_out: OnceLock::new(),
-            check_slots: CheckSlots::new(config.max_checks),
             lanes: Lanes::default(),
             failures: Failures::default(),
             config,

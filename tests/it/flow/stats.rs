@@ -23,7 +23,10 @@ fn round(books: &Books<'_>, item: ItemId, passed: bool) {
         },
     });
     books.checked(item, passed);
-    books.record(Event::ChecksEnded { cut_short: None });
+    books.record(Event::ChecksEnded {
+        cut_short: None,
+        goes_on: false,
+    });
 }
 
 /// A check failed on what the agent called finished, was sent back, and then no agent could be started.

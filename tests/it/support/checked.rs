@@ -82,13 +82,10 @@ impl<'a> Books<'a> {
     pub fn item(&self, key: &str, cmd: &str) -> ItemId {
         let id = ItemId(Uuid::now_v7());
         let spec = ItemSpec {
-            key: key.to_owned(),
-            title: key.to_owned(),
-            required: true,
             accepts: vec![EvidenceKind::File],
             validator: Validator::Check,
             check: Some(CheckSpec::of(cmd)),
-            when: None,
+            ..ItemSpec::of(key, key)
         };
         self.record(Event::ItemAdded {
             item: Item { id, spec },
