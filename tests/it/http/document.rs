@@ -7,7 +7,7 @@ use agent_runner_api::http::problem::Code;
 use serde_json::Value;
 
 /// What clients count on: the fixed contract, and what belongs to it.
-const OPERATIONS: [&str; 36] = [
+const OPERATIONS: [&str; 41] = [
     "GET /api/health",
     "POST /api/runs",
     "GET /api/runs",
@@ -21,6 +21,11 @@ const OPERATIONS: [&str; 36] = [
     "GET /api/runs/{id}/evidence/{eid}/payload",
     "POST /api/runs/{id}/evidence/{eid}/reject",
     "GET /api/runs/{id}/gate",
+    "GET /api/runs/{id}/checks",
+    "POST /api/runs/{id}/checks",
+    "DELETE /api/runs/{id}/checks",
+    "GET /api/runs/{id}/merge",
+    "DELETE /api/runs/{id}/merge",
     "GET /api/runs/{id}/diff",
     "GET /api/runs/{id}/output",
     "GET /api/runs/{id}/attestation",
