@@ -44,7 +44,7 @@ pub struct Accepted {
     pub author_name: Option<String>,
     /// The commit and tree that it speaks of.
     pub of: Head,
-    /// Whether that is the merge and not the work.
+    /// Whether that is what the merge results in, and not the work.
     pub candidate: bool,
     /// Whether the same patch was on another base when it was attached.
     pub carried: bool,
@@ -85,7 +85,9 @@ pub(super) fn counts(evidence: &Evidence, head: &Head, merged: Option<&TreeId>) 
 
 /// Whether the evidence speaks of what merging this work results in.
 pub(super) fn speaks_of_merge(evidence: &Evidence, head: &Head, merged: Option<&TreeId>) -> bool {
-    evidence.candidate_of.as_ref() == Some(&head.commit) && Some(&evidence.head.tree) == merged
+    evidence.check.is_some()
+        && Some(&evidence.head.tree) == merged
+        && (evidence.candidate_of.is_some() || evidence.is_stale(Some(head)))
 }
 
 fn accepted_as(run: &Run, evidence: &Evidence, head: &Head) -> Option<Accepted> {
@@ -101,8 +103,8 @@ fn accepted_as(run: &Run, evidence: &Evidence, head: &Head) -> Option<Accepted> 
         author: evidence.author,
         author_name: evidence.author_name.clone(),
         of: evidence.head.clone(),
-        candidate: evidence.candidate_of.is_some(),
-        carried: evidence.candidate_of.is_none() && evidence.is_carried(Some(head)),
+        candidate: !evidence.counts(Some(head)),
+        carried: evidence.counts(Some(head)) && evidence.is_carried(Some(head)),
         validated_by: by.clone(),
         validated_at: rfc3339(*at),
         overrides: overrides.clone(),

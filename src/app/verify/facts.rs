@@ -19,8 +19,8 @@ pub(super) struct Facts {
     pub(super) note: Option<String>,
     /// The tree that git makes of its parents; nothing if they conflict.
     merged: Option<TreeId>,
-    /// The paths that the work changes.
-    changed: Vec<String>,
+    /// The paths that it changes in the base.
+    pub(super) changed: Vec<String>,
 }
 
 impl Facts {
@@ -38,9 +38,7 @@ impl Facts {
             );
             return Ok(None);
         };
-        let from = repository.merge_base(onto, head).await?;
-        let from = from.as_ref().unwrap_or(onto);
-        let changed = match repository.diff(from, head, DiffFormat::Files).await? {
+        let changed = match repository.diff(onto, commit, DiffFormat::Files).await? {
             Diff::Files(files) => files.into_iter().map(|file| file.path).collect(),
             Diff::Patch { .. } | Diff::Stat(_) => Vec::new(),
         };
@@ -89,45 +87,29 @@ impl Facts {
         Ok(())
     }
 
-    /// Its tree is what was checked, or where no check is asked for, what git makes of its parents.
-    pub(super) fn tree(&self, items: &[&ItemSpec], accepted: &[Accepted], report: &mut Report) {
+    /// The items of these whose check is asked for.
+    pub(super) fn with_check<'a>(&self, items: &[&'a ItemSpec]) -> Vec<&'a str> {
+        let with_check = items.iter().filter(|item| item.check.is_some());
+        let asked = with_check.filter(|item| item.applies(&self.changed));
+        asked.map(|item| item.key.as_str()).collect()
+    }
+
+    /// Its tree is what git makes of its parents, and the checks that are asked for have passed on it, but for these.
+    pub(super) fn tree(&self, asked: &[&str], unproven: &[&str], report: &mut Report) {
         let what = "tree";
         if self.merged.as_ref() != Some(&self.tree) {
             report.failed(what, "it is not what git makes of the two parents");
-            return;
-        }
-        if self.tree == self.head.tree {
-            report.ok(what, "it is that of the work, of which the evidence speaks");
-            return;
-        }
-        let with_check = items.iter().filter(|item| item.check.is_some());
-        let asked: Vec<&str> = with_check
-            .filter(|item| item.applies(&self.changed))
-            .map(|item| item.key.as_str())
-            .collect();
-        let unchecked = |key: &&&str| {
-            !accepted.iter().any(|a| {
-                a.item == **key
-                    && ((a.candidate && a.of.tree == self.tree) || a.overrides.is_some())
-            })
-        };
-        let lacking: Vec<&str> = asked.iter().filter(unchecked).copied().collect();
-        if !lacking.is_empty() {
-            let detail = format!(
-                "the base had moved, and not checked on the merge: {}",
-                lacking.join(", ")
-            );
+        } else if !unproven.is_empty() {
+            let detail = format!("not checked as it landed: {}", unproven.join(", "));
             report.failed(what, detail);
+        } else if self.tree == self.head.tree {
+            report.ok(what, "it is that of the work, of which the evidence speaks");
         } else if asked.is_empty() {
-            report.ok(
-                what,
-                "it is what git makes of the two parents; no check is asked for",
-            );
+            let detail = "it is what git makes of the two parents; no check is asked for";
+            report.ok(what, detail);
         } else {
-            report.ok(
-                what,
-                format!("checked on the merge itself: {}", asked.join(", ")),
-            );
+            let detail = format!("checked on the merge itself: {}", asked.join(", "));
+            report.ok(what, detail);
         }
     }
 

@@ -9,7 +9,8 @@ use super::VerifyError;
 use super::facts::Facts;
 use super::report::Report;
 use crate::dod::content::{ContentStore, hex, sha256_hex};
-use crate::dod::{Evidence, ItemSpec, Payload, definition};
+use crate::dod::{Evidence, Head, ItemSpec, Payload, definition};
+use crate::gate::{self, Proof};
 use crate::git::{RefName, Repository};
 use crate::journal::append::step;
 use crate::proof::{self, Merge, Shown};
@@ -64,7 +65,21 @@ pub(super) async fn verify(
     };
     let shown = Shown::of(run, &facts.head, Some(&facts.tree));
     let required: Vec<&ItemSpec> = required(run);
-    facts.tree(&required, &shown.accepted, report);
+    let unproven = gate::unproven(
+        &facts.head,
+        &Head {
+            commit: facts.commit.clone(),
+            tree: facts.tree.clone(),
+        },
+        &Proof {
+            items: &run.items,
+            evidence: &run.evidence,
+            changed: &facts.changed,
+        },
+    );
+    let unproven = unproven.into_iter().filter_map(|id| run.item(id));
+    let unproven: Vec<&str> = unproven.map(|item| item.spec.key.as_str()).collect();
+    facts.tree(&facts.with_check(&required), &unproven, report);
     let before = told.before.as_ref().unwrap_or(run);
     facts.trailers(&Shown::of(before, &facts.head, None), report);
     let digest = definition::digest(&proof::defined_items(run));

@@ -53,7 +53,10 @@ pub(super) async fn verify(
     report.holds("parents", as_noted, "those that the note names", others);
     let required = shown.items.iter().filter(|item| item.required);
     let required: Vec<&ItemSpec> = required.collect();
-    facts.tree(&required, &shown.accepted, report);
+    let asked = facts.with_check(&required);
+    let unproven = asked.iter().filter(|key| !is_proven(shown, key, facts));
+    let unproven: Vec<&str> = unproven.copied().collect();
+    facts.tree(&asked, &unproven, report);
     facts.trailers(shown, report);
     let digest = definition::digest(&shown.items);
     let differs = format!(
@@ -68,6 +71,12 @@ pub(super) async fn verify(
         report.skipped(what, "there is no database here; name one with --db");
     }
     Ok(())
+}
+
+/// Whether the item's check has passed on the tree of the merge, or was overridden.
+fn is_proven(shown: &Shown, key: &str, facts: &Facts) -> bool {
+    let mut of_item = shown.accepted.iter().filter(|a| a.item == key);
+    of_item.any(|a| a.overrides.is_some() || (a.author == Author::Check && a.of.tree == facts.tree))
 }
 
 fn read(note: &str) -> Result<Noted, String> {
