@@ -110,7 +110,6 @@ impl Stage {
         let repository = Repository::open(program, &config.repo_root, &files.git_view()).await;
         let repository = repository.unwrap();
         let context = Context {
-            check_slots: CheckSlots::new(2),
             base: "master".to_owned(),
             journal: Journal::open(Store::open(&config.db).unwrap()).unwrap(),
             content: ContentStore::open(files.evidence()).unwrap(),
