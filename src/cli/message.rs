@@ -1,6 +1,6 @@
 //! `message ID TEXT`: the same session of the agent goes on in the same worktree, as a new attempt.
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use super::error::CliError;
@@ -15,8 +15,11 @@ pub struct MessageArgs {
     /// Id of the run, or its beginning
     id: String,
     /// What to tell the agent; - reads it from standard input
-    #[arg(allow_hyphen_values = true)]
-    text: String,
+    #[arg(allow_hyphen_values = true, required_unless_present = "conflict")]
+    text: Option<String>,
+    /// Tell the agent where its work conflicts with the base, and how to resolve that
+    #[arg(long)]
+    conflict: bool,
     /// Show what the agent does until it ends; exit code 6 if the run fails
     #[arg(long, short)]
     follow: bool,
@@ -26,14 +29,20 @@ pub struct MessageArgs {
 
 pub fn message(args: &MessageArgs, around: &Surroundings) -> Result<(), CliError> {
     let client = args.connection.client(around)?;
-    let text = text_or_stdin(&args.text)?;
+    let mut body = Map::new();
+    if let Some(text) = &args.text {
+        body.insert("text".into(), json!(text_or_stdin(text)?));
+    }
+    if args.conflict {
+        body.insert("conflict".into(), json!(true));
+    }
     // The stream is open before the message is sent, so that nothing of the answer is missed.
     let follow = match args.follow {
         true => Some(Follow::from_now(&client, &args.id, args.connection.json)?),
         false => None,
     };
     let path = format!("/api/runs/{}/messages", segment(&args.id));
-    let answer = client.send(Method::POST, &path, &json!({"text": text}))?;
+    let answer = client.send(Method::POST, &path, &Value::Object(body))?;
     if args.connection.json {
         screen::json(&answer.text)?;
     } else {

@@ -50,6 +50,7 @@ impl EventLines {
                 BAD,
                 format!("- {} rejected: {}", line("item_key"), line("reason")),
             )],
+            "candidate" => vec![candidate(&payload["merge"]["items"])],
             "merged" => vec![styled(
                 GOOD,
                 format!(
@@ -88,6 +89,14 @@ impl EventLines {
                 escape_line(&words(failure, "detail"))
             );
         }
+        let merge = &payload["merge"];
+        if merge["code"].is_string() {
+            line += &format!(
+                " the merge stopped: {}: {}",
+                escape_line(&words(merge, "code")),
+                escape_line(&words(merge, "detail"))
+            );
+        }
         vec![styled(style_of(&status), line)]
     }
 
@@ -123,6 +132,16 @@ impl EventLines {
         self.cost = Some(cost);
         news.then(|| styled(FAINT, format!("  ${cost:.4} so far")))
     }
+}
+
+fn candidate(items: &Value) -> String {
+    let keys = items.as_array().into_iter().flatten();
+    let keys: Vec<String> = keys.map(|item| words(item, "item_key")).collect();
+    let line = match keys.join(", ").as_str() {
+        "" => "the result of the merge is made".to_owned(),
+        keys => format!("checks run on the result of the merge: {}", escape_line(keys)),
+    };
+    styled(FAINT, line)
 }
 
 fn first(payload: &Value, fields: &[&str]) -> String {

@@ -137,8 +137,11 @@ fn hint(code: &str, run: &str) -> Option<String> {
             "commit or stash the changes in the checkout of the base branch, then merge again"
                 .into()
         }
-        "merge_conflict" => format!(
-            "have the agent bring its branch up to date: `agent_runner_api message {run} 'merge the base branch and resolve the conflicts'`"
+        "merge_conflict" => {
+            format!("have the agent resolve it: `agent_runner_api message {run} --conflict`")
+        }
+        "candidate_checks_failed" => format!(
+            "what landed meanwhile and this work fail together: see `agent_runner_api show {run}`, and have the agent bring its branch up to date"
         ),
         "live_run" => format!(
             "follow that one (`agent_runner_api logs {run} -f`), or start this one beside it with --allow-parallel"

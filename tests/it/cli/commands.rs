@@ -70,11 +70,15 @@ use super::program::Program;
     json!({"dry_run": true, "message": "Land it"})
 )]
 #[case::checks_stopped(&["check", "0199ab", "--stop"], "DELETE /api/runs/0199ab/checks", Value::Null)]
+#[case::merge_cancelled(&["merge", "0199ab", "--cancel"], "DELETE /api/runs/0199ab/merge", Value::Null)]
 #[case::abort(&["abort", "0199ab"], "POST /api/runs/0199ab/abort", json!({}))]
 #[case::restore(&["restore", "0199ab"], "POST /api/runs/0199ab/restore", json!({}))]
 #[case::retry(&["retry", "0199ab"], "POST /api/runs/0199ab/retry", json!({}))]
 #[case::message(
     &["message", "0199ab", "and now?"], "POST /api/runs/0199ab/messages", json!({"text": "and now?"})
+)]
+#[case::message_with_the_conflict(
+    &["message", "0199ab", "--conflict"], "POST /api/runs/0199ab/messages", json!({"conflict": true})
 )]
 #[case::workflows_list(&["workflows", "list"], "GET /api/workflows", Value::Null)]
 #[case::workflows_show(&["workflows", "show", "auto"], "GET /api/workflows/auto", Value::Null)]

@@ -9,6 +9,7 @@ mod doctor;
 mod fake_server;
 mod following;
 mod help;
+mod merging;
 mod output;
 mod problems;
 mod program;
