@@ -51,7 +51,6 @@ fn ask(client: &Client, token: &str, (method, path): (&str, &str), run: &str, ei
     client.ask(method, &path, &headers, body)
 }
 
-/// Seen red with a list in `caller` that had `/api/runs` on it, and without its look at the id.
 #[test]
 fn an_agents_token_opens_its_own_run_and_nothing_else() {
     let server = Server::start();
@@ -221,7 +220,6 @@ fn a_workflow_can_leave_the_server_and_the_hook_out() {
     );
 }
 
-/// A run whose agent is any program has the environment and no files.
 #[test]
 fn any_program_can_ask_from_its_shell() {
     let server = Server::start();
