@@ -11,6 +11,7 @@ pub mod create;
 pub mod doctor;
 pub mod end;
 mod fields;
+mod found;
 mod gc;
 pub mod own;
 mod payload;

@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use super::alone::{Alone, alone_with};
 use super::doctor::mend_after_start;
-use crate::agent::claude::{self, locate::locate_at};
-use crate::config::{self, Config, Surroundings};
+use super::found::{containment, find_claude, networks};
+use crate::config::{Config, Surroundings};
 use crate::dod::content::ContentStore;
 use crate::git::{self, OpenError, ProgramError, RefName, Repository, Signing, SigningError};
 use crate::http;
 use crate::journal::Journal;
-use crate::process::{Containment, Networks, NotHad, Wanted, WantedNetwork, bus_address};
+use crate::process::NotHad;
 use crate::runner::checks::CheckSlots;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
@@ -325,40 +325,6 @@ async fn open(
     Ok((context, alone))
 }
 
-/// What holds attempts together, as the settings ask for it; said in the log.
-async fn containment(config: &Config, around: &Surroundings) -> Result<Containment, NotHad> {
-    let wanted = match config.containment {
-        config::Containment::Auto => Wanted::Best,
-        config::Containment::Systemd => Wanted::Systemd,
-        config::Containment::Cgroup => Wanted::Cgroup,
-        config::Containment::None => Wanted::Nothing,
-    };
-    let bus = bus_address(
-        around.variable("DBUS_SESSION_BUS_ADDRESS"),
-        around.variable("XDG_RUNTIME_DIR"),
-    );
-    let found = Containment::find(wanted, bus.as_deref()).await?;
-    for why in found.passed_over() {
-        tracing::info!("{why}");
-    }
-    tracing::info!(controllers = ?found.controllers(), "{}", found.detail());
-    Ok(found)
-}
-
-/// The networks that checks run in, as the settings ask for them; said in the log if they are not checks' own.
-async fn networks(config: &Config, binary: &Path) -> Result<Networks, NotHad> {
-    let wanted = match config.check_network {
-        config::CheckNetwork::Auto => WantedNetwork::Best,
-        config::CheckNetwork::Own => WantedNetwork::Own,
-        config::CheckNetwork::Machine => WantedNetwork::Machines,
-    };
-    let found = Networks::find(wanted, binary).await?;
-    if let Some(why) = found.why_not_own() {
-        tracing::info!("checks run in the machine's network: {why}");
-    }
-    Ok(found)
-}
-
 async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {
     let base = match &config.base_branch {
         Some(name) => Some(name.clone()),
@@ -398,20 +364,4 @@ fn make(folder: &Path, advice: &'static str) -> Result<(), StartError> {
     let probe = folder.join(format!(".probe-{}", uuid::Uuid::now_v7().simple()));
     std::fs::write(&probe, b"").map_err(not_writable)?;
     std::fs::remove_file(&probe).map_err(not_writable)
-}
-
-/// Claude Code: the program that the configuration names, or what its name is on PATH.
-fn find_claude(named: &Path, path: &str) -> Result<claude::Program, String> {
-    let found = if named.components().count() > 1 {
-        Some(named.to_owned())
-    } else {
-        std::env::split_paths(path)
-            .filter(|folder| folder.is_absolute())
-            .map(|folder| folder.join(named))
-            .find(|file| file.is_file())
-    };
-    match found {
-        None => Err(format!("no `{}` was found on PATH", named.display())),
-        Some(file) => locate_at(&file).map_err(|error| error.to_string()),
-    }
 }

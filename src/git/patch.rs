@@ -7,7 +7,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
 use super::repository::Repository;
-use crate::dod::content::hex;
 use crate::run::CommitId;
 
 /// The longest patch that is looked at, in bytes.
@@ -22,7 +21,7 @@ impl Repository {
         &self,
         from: &CommitId,
         to: &CommitId,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Option<[u8; 32]>, Error> {
         let args = [
             "-p",
             "--binary",
@@ -38,7 +37,7 @@ impl Repository {
     }
 }
 
-fn digest(patch: &[u8]) -> String {
+fn digest(patch: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for line in patch.split_inclusive(|byte| *byte == b'\n') {
         if line.starts_with(b"@@ ") {
@@ -48,7 +47,7 @@ fn digest(patch: &[u8]) -> String {
             hash.update(line);
         }
     }
-    hex(&hash.finalize())
+    hash.finalize().into()
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ async fn patch(
     context: &Context,
     commit: &CommitId,
     onto: &CommitId,
-) -> Result<Option<String>, Error> {
+) -> Result<Option<[u8; 32]>, Error> {
     let repository = &context.repository;
     match repository.merge_base(commit, onto).await? {
         Some(from) if from != *commit => repository.patch_digest(&from, commit).await,

@@ -139,7 +139,10 @@ fn candidate(items: &Value) -> String {
     let keys: Vec<String> = keys.map(|item| words(item, "item_key")).collect();
     let line = match keys.join(", ").as_str() {
         "" => "the result of the merge is made".to_owned(),
-        keys => format!("checks run on the result of the merge: {}", escape_line(keys)),
+        keys => format!(
+            "checks run on the result of the merge: {}",
+            escape_line(keys)
+        ),
     };
     styled(FAINT, line)
 }

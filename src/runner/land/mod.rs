@@ -10,6 +10,7 @@
 //! if anything happened to the run in between, the gate is asked again. After a crash, git alone says whether the
 //! landing has happened.
 
+mod candidate;
 mod conflict;
 mod lanes;
 mod queue;

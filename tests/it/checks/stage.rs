@@ -126,6 +126,7 @@ impl Stage {
             environment,
             closing: CancellationToken::new(),
             left_out: OnceLock::new(),
+            check_slots: CheckSlots::new(config.max_checks),
             lanes: Lanes::default(),
             failures: Failures::default(),
             config,
