@@ -1,4 +1,6 @@
 //! What may be asked of a run, answered three ways: do, already so, no because. Pure.
+//!
+//! Longer than others, because each question is answered beside the others that the same states decide.
 
 mod evidence;
 
