@@ -39,7 +39,15 @@ impl Model for Life {
             }),
             Property::always(
                 "merged only with an open gate at that very head",
-                |_, state: &world::State| state.landed.is_none_or(|head| state.is_proven(head)),
+                |_, state: &world::State| state.landed.is_none_or(|(head, _)| state.is_proven(head)),
+            ),
+            Property::always(
+                "what landed was checked on its very tree",
+                |_, state: &world::State| {
+                    state
+                        .landed
+                        .is_none_or(|(work, onto)| state.is_checked(work, onto))
+                },
             ),
             Property::always(
                 "what says merged is in the base, and only that",
@@ -66,6 +74,13 @@ impl Model for Life {
                         Phase::Merged { .. } | Phase::Aborted { .. }
                     );
                     !(over && state.agent_works())
+                },
+            ),
+            Property::sometimes(
+                "a run that waited lands on a base that moved",
+                |_, state: &world::State| {
+                    let landed_on = state.landed.map(|(_, onto)| onto);
+                    state.was_merged && landed_on.is_some_and(|onto| onto > 0)
                 },
             ),
             Property::sometimes("a run merges", |_, state: &world::State| state.was_merged),

@@ -3,12 +3,12 @@
 use agent_runner_api::run::event::{AgentProcess, AttemptEnd};
 use agent_runner_api::run::state::AttemptStage;
 use agent_runner_api::run::{
-    AttemptId, Command, Decision, EndedBy, Event, EvidenceId, Exit, Failure, FailureCode, Outcome,
-    Phase, decide,
+    AttemptId, CandidateRound, Command, Decision, EndedBy, Event, EvidenceId, Exit, Failure,
+    FailureCode, Outcome, Phase, RoundId, decide,
 };
 use uuid::Uuid;
 
-use super::world::{Agent, State, candidate, commit, head, number, words};
+use super::world::{Agent, State, candidate, checked, commit, head, number, words};
 
 /// The model, and what is taken out of it to see that it would be missed.
 #[derive(Debug, Clone, Default)]
@@ -27,11 +27,13 @@ pub enum Taken {
     Decision,
     /// An abort ends the agent before it says that it has.
     EndAgent,
+    /// Only a candidate that is cleared lands.
+    Clear,
 }
 
 impl Taken {
     /// Each with the property that finds it out.
-    pub const ALL: [(Taken, &'static str); 4] = [
+    pub const ALL: [(Taken, &'static str); 5] = [
         (
             Taken::Version,
             "merged only with an open gate at that very head",
@@ -42,6 +44,7 @@ impl Taken {
         ),
         (Taken::Decision, "what is decided can follow"),
         (Taken::EndAgent, "no agent works for a run that is over"),
+        (Taken::Clear, "what landed was checked on its very tree"),
     ];
 }
 
@@ -56,6 +59,9 @@ pub enum Step {
     TellEnd,
     Settle,
     AskGate,
+    TakeTurn,
+    MakeCandidate,
+    CheckCandidate { passed: bool },
     BeginMerge,
     MoveBase,
     TellMerged,
@@ -63,6 +69,8 @@ pub enum Step {
     FinishAbort,
     ClearPlace,
     // Clients.
+    QueueMerge,
+    CancelMerge,
     Attach,
     Validate(u8),
     Reject(u8),
@@ -78,7 +86,7 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Step; 27] = [
+    pub const ALL: [Step; 33] = [
         Step::Place,
         Step::StartAgent,
         Step::TellStarted,
@@ -86,6 +94,12 @@ impl Step {
         Step::TellEnd,
         Step::Settle,
         Step::AskGate,
+        Step::TakeTurn,
+        Step::MakeCandidate,
+        Step::CheckCandidate { passed: true },
+        Step::CheckCandidate { passed: false },
+        Step::QueueMerge,
+        Step::CancelMerge,
         Step::BeginMerge,
         Step::MoveBase,
         Step::TellMerged,
@@ -134,6 +148,7 @@ impl Step {
         if !state.up && !of_the_world {
             return false;
         }
+        let waits = matches!(phase, Phase::MergeQueued { .. });
         let stage = state.run.attempt().map(|attempt| &attempt.stage);
         match self {
             Step::Place => matches!(phase, Phase::Queued) && stage == Some(&AttemptStage::Waiting),
@@ -145,7 +160,16 @@ impl Step {
                 matches!(phase, Phase::Running) && matches!(state.agent, Agent::Ended { .. })
             }
             Step::Settle => matches!(phase, Phase::Checking { .. }),
-            Step::AskGate => state.permitted.is_none(),
+            Step::AskGate => state.permitted.is_none() && !waits,
+            Step::TakeTurn => state.permitted.is_none() && waits,
+            Step::MakeCandidate => waits && state.needs_candidate(),
+            Step::CheckCandidate { .. } => waits && state.can_check(),
+            Step::QueueMerge => {
+                let cleared = state.permitted.as_ref().map(|p| p.cleared);
+                cleared == Some(false) && state.can_wait()
+            }
+            // Also what the driver does if the gate is shut, or a check has failed or could not be run.
+            Step::CancelMerge => waits,
             Step::BeginMerge => state.permitted.is_some(),
             Step::MoveBase => match phase {
                 Phase::Merging { onto, .. } => {
@@ -163,9 +187,10 @@ impl Step {
             Step::FinishAbort => matches!(phase, Phase::Aborting { .. }),
             Step::ClearPlace => matches!(phase, Phase::Merged { .. }) && state.run.placed,
             Step::Attach => state.can_attach() && state.branch.is_some(),
-            Step::Validate(n) | Step::Reject(n) => usize::from(n) < state.run.evidence.len(),
+            Step::Validate(n) | Step::Reject(n) => usize::from(n) < state.words(),
             Step::Retry => state.can_try_again(),
-            Step::Abort | Step::Restore | Step::Crash => true,
+            Step::Restore => !state.was_checked(),
+            Step::Abort | Step::Crash => true,
             Step::EndAgent { .. } => state.agent_works(),
             Step::Commit => state.can_commit(),
             Step::CommitOnBase => state.can_move_base(),
@@ -185,6 +210,7 @@ impl Step {
             Step::Crash => {
                 next.up = false;
                 next.permitted = None;
+                next.made = false;
             }
             Step::StartService => {
                 next.up = true;
@@ -201,6 +227,8 @@ impl Step {
             | Step::Retry
             | Step::Abort
             | Step::Restore
+            | Step::QueueMerge
+            | Step::CancelMerge
             | Step::BeginMerge => self.ask(&mut next, life),
             _ => self.drive(&mut next, life),
         }
@@ -232,10 +260,21 @@ impl Step {
                 attempt: AttemptId(Uuid::from_u128(11)),
             },
             Step::Restore => Command::Restore,
+            Step::QueueMerge => {
+                next.permitted = None;
+                Command::QueueMerge { message: None }
+            }
+            Step::CancelMerge => {
+                next.permitted = None;
+                Command::CancelMerge { why: String::new() }
+            }
             Step::BeginMerge => {
                 let Some(permitted) = next.permitted.take() else {
                     return;
                 };
+                if !permitted.cleared && life.without != Some(Taken::Clear) {
+                    return;
+                }
                 let age = if life.without == Some(Taken::Version) {
                     0
                 } else {
@@ -244,7 +283,7 @@ impl Step {
                 Command::Merge {
                     onto: commit(50 + permitted.onto),
                     head: commit(permitted.head),
-                    candidate: candidate(permitted.head, permitted.onto),
+                    candidate: candidate(permitted.head, permitted.onto).commit,
                     version: next.run.version - age,
                 }
             }
@@ -308,10 +347,35 @@ impl Step {
                     checks: false,
                 });
             }
-            Step::AskGate => next.permitted = next.asked_gate(),
+            Step::AskGate | Step::TakeTurn => next.permitted = next.asked_gate(),
+            Step::MakeCandidate => {
+                if let Some(permitted) = next.permitted.take() {
+                    next.record(&Event::CandidateMade {
+                        candidate: CandidateRound {
+                            id: RoundId(Uuid::from_u128(20)),
+                            onto: commit(50 + permitted.onto),
+                            head: commit(permitted.head),
+                            candidate: candidate(permitted.head, permitted.onto),
+                            items: vec![next.run.items[1].id],
+                        },
+                    });
+                    next.made = true;
+                }
+            }
+            Step::CheckCandidate { passed } => {
+                if let Phase::MergeQueued {
+                    candidate: Some(round),
+                    ..
+                } = &next.run.phase
+                {
+                    let work = Some(round.head.clone());
+                    let evidence = checked(next, round.candidate.clone(), work, passed);
+                    next.record(&Event::EvidenceAttached { evidence });
+                }
+            }
             Step::MoveBase => {
-                if let Phase::Merging { head, .. } = &next.run.phase {
-                    next.landed = Some(number(head));
+                if let Phase::Merging { head, onto, .. } = &next.run.phase {
+                    next.landed = Some((number(head), number(onto) - 50));
                 }
             }
             Step::TellMerged => {

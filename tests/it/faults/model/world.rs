@@ -3,8 +3,11 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use agent_runner_api::dod::{Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Verdict};
-use agent_runner_api::gate::{self, Facts};
+use agent_runner_api::dod::check::{CheckRecord, CheckSpec, End, Failed, FailedCode};
+use agent_runner_api::dod::{
+    Author, Evidence, EvidenceKind, Head, Item, ItemSpec, Payload, Validator, Verdict,
+};
+use agent_runner_api::gate::{self, Facts, Proof};
 use agent_runner_api::run::event::AttemptKind;
 use agent_runner_api::run::{
     AgentKind, AgentSettings, AttemptId, CommitId, Event, ItemId, Limits, Outcome, Phase, Run,
@@ -19,6 +22,8 @@ const MOST_EVIDENCE: usize = 2;
 const MOST_ATTEMPTS: usize = 2;
 /// Commits of somebody else on the base.
 const MOST_MOVES: u8 = 1;
+/// Checks of candidates.
+const MOST_CHECKS: usize = 1;
 
 /// What an agent is doing, whether the journal knows it or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +40,8 @@ pub struct Permitted {
     pub onto: u8,
     /// How many events have come since.
     pub age: u64,
+    /// Whether the candidate was cleared as well.
+    pub cleared: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -50,8 +57,10 @@ pub struct State {
     pub commits: u8,
     /// Where the base would be without this run.
     pub base: u8,
-    /// The head that the base has.
-    pub landed: Option<u8>,
+    /// The head that the base has, and where it was before.
+    pub landed: Option<(u8, u8)>,
+    /// Whether the candidate on record was made in this life of the service.
+    pub made: bool,
     pub permitted: Option<Permitted>,
     /// Whether it has ever said so.
     pub was_merged: bool,
@@ -76,9 +85,13 @@ pub fn head(n: u8) -> Head {
     }
 }
 
-/// The merge commit of this head on this base.
-pub fn candidate(head: u8, onto: u8) -> CommitId {
-    commit(100 + 10 * head + onto)
+/// The merge commit of this head on this base. Its tree is that of the work for the first head on the first base alone.
+pub fn candidate(work: u8, onto: u8) -> Head {
+    let n = 100 + 10 * work + onto;
+    Head {
+        commit: commit(n),
+        tree: head(if (work, onto) == (0, 0) { work } else { n }).tree,
+    }
 }
 
 fn spec() -> Spec {
@@ -110,11 +123,20 @@ impl State {
                 ..ItemSpec::of("review", "review")
             },
         };
+        let tests = Item {
+            id: ItemId(Uuid::from_u128(3)),
+            spec: ItemSpec {
+                key: "tests".to_owned(),
+                validator: Validator::Check,
+                check: Some(CheckSpec::of("cargo test")),
+                ..review.spec.clone()
+            },
+        };
         let created = Event::Created {
             spec: spec(),
             branch: "auto/x".to_owned(),
             worktree_path: "/x".to_owned(),
-            items: vec![review],
+            items: vec![review, tests],
         };
         let run = begin(RunId(Uuid::from_u128(2)), Timestamp::UNIX_EPOCH, &created).unwrap();
         let queued = Event::AttemptQueued {
@@ -129,6 +151,7 @@ impl State {
             commits: 0,
             base: 0,
             landed: None,
+            made: false,
             permitted: None,
             was_merged: false,
             was_aborted: false,
@@ -156,22 +179,80 @@ impl State {
     /// Whether the gate would let this through now.
     pub fn asked_gate(&self) -> Option<Permitted> {
         let head = self.branch.map(head);
+        let status = match self.run.phase {
+            // Its turn has come.
+            Phase::MergeQueued { .. } => self.run.status_for_gate(),
+            _ => self.run.status(),
+        };
         let permit = gate::ask(&Facts {
-            status: self.run.status(),
+            status,
             accidental_stub: false,
             head: head.as_ref(),
             onto: Some(&commit(50 + self.base)),
             contained: self.landed.is_some(),
-            items: &self.run.items,
+            // The checks of the work itself have always passed in this model.
+            items: &self.run.items[..1],
             evidence: &self.run.evidence,
             changed: None,
         })
         .ok()?;
+        let work = number(&permit.head().commit);
+        let cleared = self.candidate_now(work).is_some_and(|candidate| {
+            let mut evidence = self.run.evidence.clone();
+            evidence.insert(0, checked(self, permit.head().clone(), None, true));
+            let proof = Proof {
+                items: &self.run.items[1..],
+                evidence: &evidence,
+                changed: &[],
+            };
+            gate::clear(permit, candidate, &proof).is_ok()
+        });
         Some(Permitted {
-            head: number(&permit.head().commit),
+            head: work,
             onto: self.base,
             age: 0,
+            cleared,
         })
+    }
+
+    /// The candidate that could land now: of a run that waits the one on record, if nothing has moved since it was made.
+    fn candidate_now(&self, work: u8) -> Option<Head> {
+        let now = candidate(work, self.base);
+        match &self.run.phase {
+            Phase::MergeQueued { candidate, .. } => {
+                let on_record = candidate.as_ref().map(|round| &round.candidate);
+                (self.made && on_record == Some(&now)).then_some(now)
+            }
+            _ => Some(now),
+        }
+    }
+
+    /// Whether a new candidate would be another one.
+    pub fn needs_candidate(&self) -> bool {
+        let work = self.permitted.as_ref().map(|permitted| permitted.head);
+        work.is_some_and(|work| self.candidate_now(work).is_none())
+    }
+
+    pub fn can_check(&self) -> bool {
+        let Phase::MergeQueued {
+            candidate: Some(round),
+            ..
+        } = &self.run.phase
+        else {
+            return false;
+        };
+        let checks = || self.run.evidence.iter().filter(|e| e.check.is_some());
+        let known = checks().any(|e| e.head.tree == round.candidate.tree);
+        self.made && !known && checks().count() < MOST_CHECKS
+    }
+
+    /// Whether the newest word on the tree of this merge is that its check has passed.
+    pub fn is_checked(&self, work: u8, onto: u8) -> bool {
+        let merge = candidate(work, onto);
+        let of_tree = |e: &&Evidence| e.check.is_some() && e.head.tree == merge.tree;
+        let newest = self.run.evidence.iter().rfind(of_tree);
+        merge.tree == head(work).tree
+            || newest.is_some_and(|e| matches!(e.verdict, Verdict::Validated { .. }))
     }
 
     /// Whether the required item has validated evidence of this very work.
@@ -185,12 +266,32 @@ impl State {
         self.branch.is_some() && self.commits < MOST_COMMITS
     }
 
+    /// How many words there are as evidence.
+    pub fn words(&self) -> usize {
+        let words = self.run.evidence.iter().filter(|e| e.check.is_none());
+        words.count()
+    }
+
     pub fn can_attach(&self) -> bool {
-        self.run.evidence.len() < MOST_EVIDENCE
+        self.words() < MOST_EVIDENCE
     }
 
     pub fn can_try_again(&self) -> bool {
-        self.run.attempts.len() < MOST_ATTEMPTS
+        self.run.attempts.len() < MOST_ATTEMPTS && !self.was_checked()
+    }
+
+    /// Whether a candidate was checked.
+    pub fn was_checked(&self) -> bool {
+        self.run.evidence.iter().any(|e| e.check.is_some())
+    }
+
+    /// Whether it may wait for its turn: in its first life, so that there is an end of states.
+    pub fn can_wait(&self) -> bool {
+        let over = matches!(
+            self.run.phase,
+            Phase::Aborting { .. } | Phase::Aborted { .. }
+        );
+        self.run.attempts.len() == 1 && !self.was_aborted && !over
     }
 
     pub fn can_move_base(&self) -> bool {
@@ -199,7 +300,10 @@ impl State {
 
     /// Whether no more evidence can be brought in this model, and what is there does not do; or there is nothing to merge.
     pub fn is_used_up(&self) -> bool {
-        !self.can_attach() || !self.can_commit()
+        !self.can_attach()
+            || !self.can_commit()
+            || self.was_checked()
+            || (self.base > 0 && !self.can_wait())
     }
 
     /// What two states have in common that cannot be told apart by what may come.
@@ -213,18 +317,27 @@ impl State {
             Phase::Merging {
                 onto, candidate, ..
             } => (number(onto), number(candidate)),
+            Phase::MergeQueued {
+                candidate: Some(round),
+                ..
+            } => (number(&round.onto), number(&round.candidate.commit)),
             Phase::Merged { commit, .. } => (0, number(commit)),
             _ => (0, 0),
         };
-        let evidence = self.run.evidence.iter().map(|e| {
-            let verdict = match e.verdict {
-                Verdict::Open => 0_u8,
-                Verdict::Validated { .. } => 1,
-                Verdict::Rejected { .. } => 2,
-            };
-            (number(&e.head.commit), verdict)
-        });
-        let evidence: Vec<(u8, u8)> = evidence.collect();
+        // In which order words and checks came makes no difference.
+        let told = |of_check: bool| {
+            let of_kind = move |e: &&Evidence| e.check.is_some() == of_check;
+            let evidence = self.run.evidence.iter().filter(of_kind).map(|e| {
+                let verdict = match e.verdict {
+                    Verdict::Open => 0_u8,
+                    Verdict::Validated { .. } => 1,
+                    Verdict::Rejected { .. } => 2,
+                };
+                (number(&e.head.commit), verdict)
+            });
+            evidence.collect::<Vec<_>>()
+        };
+        let evidence = (told(false), told(true));
         (
             (
                 self.run.phase.word(),
@@ -244,7 +357,10 @@ impl State {
                 self.commits,
                 self.base,
                 self.landed,
-                self.permitted.as_ref().map(|p| (p.head, p.onto, p.age > 0)),
+                self.made,
+                self.permitted
+                    .as_ref()
+                    .map(|p| (p.head, p.onto, p.age > 0, p.cleared)),
                 self.was_merged,
                 self.was_aborted,
                 self.illegal,
@@ -273,7 +389,7 @@ impl Hash for State {
 
 /// Words as evidence for the one item.
 pub fn words(state: &State, head: Head) -> Evidence {
-    let n = u128::try_from(state.run.evidence.len()).unwrap();
+    let n = u128::try_from(state.words()).unwrap();
     Evidence {
         id: agent_runner_api::run::EvidenceId(Uuid::from_u128(100 + n)),
         item_id: state.run.items[0].id,
@@ -289,8 +405,53 @@ pub fn words(state: &State, head: Head) -> Evidence {
         author_name: None,
         sha256: String::new(),
         size: 4,
-        author: agent_runner_api::dod::Author::Operator,
+        author: Author::Operator,
         created_at: Timestamp::UNIX_EPOCH,
         verdict: Verdict::Open,
+    }
+}
+
+/// What the check of `tests` came to on this tree.
+pub fn checked(state: &State, on: Head, candidate_of: Option<CommitId>, passed: bool) -> Evidence {
+    let at = Timestamp::UNIX_EPOCH;
+    let by = "check".to_owned();
+    let n = u128::try_from(state.run.evidence.len()).unwrap();
+    Evidence {
+        id: agent_runner_api::run::EvidenceId(Uuid::from_u128(200 + n)),
+        item_id: state.run.items[1].id,
+        check: Some(CheckRecord {
+            key: String::new(),
+            cmd: "cargo test".to_owned(),
+            end: End::Exited {
+                code: i32::from(!passed),
+            },
+            failed: (!passed).then(|| Failed {
+                code: FailedCode::ExitCode,
+                detail: String::new(),
+            }),
+            duration_ms: 1,
+            counts: None,
+            environment: String::new(),
+            tools: std::collections::BTreeMap::new(),
+            own_network: false,
+            cached_from: None,
+            on_base: None,
+        }),
+        candidate_of,
+        author: Author::Check,
+        verdict: if passed {
+            Verdict::Validated {
+                by,
+                at,
+                overrides: None,
+            }
+        } else {
+            Verdict::Rejected {
+                by,
+                at,
+                reason: "exit_code".to_owned(),
+            }
+        },
+        ..words(state, on)
     }
 }
