@@ -23,7 +23,7 @@ pub(super) fn of(item: &Item, facts: &Facts<'_>) -> Option<Blocker> {
         return None;
     }
     let by_check = item.spec.validator == Validator::Check;
-    let newest = of_item().filter(is_fresh).next_back();
+    let newest = of_item().rfind(is_fresh);
     let (code, about, detail) = match (newest, of_item().next_back()) {
         (Some(e), _) => match &e.verdict {
             Verdict::Rejected { reason, .. } if e.author == Author::Check => (

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(digest(PATCH.as_bytes()), digest(moved.as_bytes()));
         for other in [
             PATCH.replace("+b", "+b "),
-            PATCH.replace("100644", "100644").replace("b/a", "b/c"),
+            PATCH.replace("b/a", "b/c"),
             PATCH.replace("-a", "-index a"),
         ] {
             assert_ne!(

@@ -93,10 +93,6 @@ pub struct AttemptEnd {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "events are few and live for one transaction; boxing would cost every reader a line"
-)]
 pub enum Event {
     /// The request was accepted.
     Created {

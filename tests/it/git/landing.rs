@@ -109,7 +109,7 @@ async fn uncommitted_changes_that_do_not_overlap_stay() {
 async fn refused_as_dirty(scene: &Scene, made: &Candidate, expected: &[&str]) {
     let status = || git(&scene.root, &["status", "--porcelain", "--ignored"]);
     let (master_before, status_before) = (scene.master().await, status());
-    let refused = land(&scene.repo, &master(), cleared(&made)).await;
+    let refused = land(&scene.repo, &master(), cleared(made)).await;
     let Err(LandRefused::CheckedOutDirty { path, paths }) = refused else {
         panic!("{refused:?}")
     };

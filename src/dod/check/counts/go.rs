@@ -56,7 +56,7 @@ fn ended(action: &str, number: u64) -> Counts {
     counts
 }
 
-/// `ok  	pkg	0.002s`, `FAIL	pkg	0.002s`, `?   	pkg	[no test files]`.
+/// `ok   pkg 0.002s`, `FAIL pkg 0.002s`, `?    pkg [no test files]`.
 fn of_package(line: &str) -> Option<Counts> {
     let mut fields = line.split('\t');
     let (word, _package, rest) = (fields.next()?.trim_end(), fields.next()?, fields.next()?);

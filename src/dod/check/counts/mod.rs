@@ -4,7 +4,7 @@
 //! cargo     test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out
 //! nextest        Summary [   0.008s] 2 tests run: 2 passed, 1 skipped
 //! pytest    === 1 failed, 2 passed, 1 skipped in 0.04s ===
-//! go        ok  	example.org/m	0.002s
+//! go        ok   example.org/m 0.002s
 //! jest      Tests:       1 failed, 1 skipped, 2 passed, 4 total
 //! vitest          Tests  1 failed | 2 passed | 1 skipped (4)
 //! node      # tests 4   # pass 2   # fail 1
