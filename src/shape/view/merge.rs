@@ -128,7 +128,8 @@ impl MergeView {
                 view.stage = MergeStage::Merged;
                 view.candidate = Some(CandidateView::bare(commit));
             }
-            (Phase::AtRest { .. }, Some(stopped)) => {
+            // Looking at work that changed begins its checks: why the merge stopped is told meanwhile as well.
+            (Phase::AtRest { .. } | Phase::Checking { .. }, Some(stopped)) => {
                 view.stage = MergeStage::Stopped;
                 view.code = Some(stopped.code.clone());
                 view.detail = Some(stopped.detail.clone());
