@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
@@ -15,14 +14,9 @@ use crate::cli::follow::Follow;
 use crate::cli::screen::{self, BAD, BOLD, FAINT, GOOD, escape_line, id, styled, words};
 use crate::cli::wire::{Answer, Client};
 use crate::git::{RefName, Repository};
-use crate::process::short;
 
 /// What the agent is asked for.
 const PROMPT: &str = "Let greet.sh greet by name.";
-
-/// How long the repository's test may take, and how much it may print.
-const TEST_LIMIT: Duration = Duration::from_secs(30);
-const TEST_OUTPUT_MAX: u64 = 64 << 10;
 
 /// Who accepts the evidence.
 const VALIDATOR: &str = "demo";
@@ -47,8 +41,8 @@ pub fn tell(props: Props, runtime: &Handle) -> Result<(), CliError> {
     let run = story.ask_for_run()?;
     story.watch(&run)?;
     story.try_to_merge(&run)?;
-    let proof = story.attach_evidence(&run, runtime)?;
-    story.validate(&run, &proof)?;
+    story.attach_evidence(&run)?;
+    story.validate(&run)?;
     story.merge(&run, runtime)
 }
 
@@ -80,12 +74,12 @@ impl Story {
             "agent": "command",
             "settings": {"command": ["/bin/sh", self.props.agent]},
             "dod": [
-                {"key": "tests", "title": "The repository's test passes on the branch", "accepts": ["text"]},
+                {"key": "tests", "title": "The repository's test passes", "check": {"cmd": "sh test.sh", "timeout_s": 60}},
                 {"key": "notes", "title": "A note says what changed", "accepts": ["file"]},
             ],
         });
         self.call(Method::PUT, "/api/workflows/demo", &body, "")?;
-        indented("tests (required): The repository's test passes on the branch")?;
+        indented("tests (required): The repository's test passes; the service runs `sh test.sh`")?;
         indented("notes (required): A note says what changed")
     }
 
@@ -104,7 +98,7 @@ impl Story {
     }
 
     fn watch(&mut self, run: &Value) -> Result<(), CliError> {
-        self.step("It is watched while it works, and ends")?;
+        self.step("It is watched while it works, and ends; then the service runs the check, in a clean checkout of the commit")?;
         called(&format!("GET /api/runs/{}/sse", brief(run)))?;
         Follow::replay(&self.props.client, &id(run), false)?.show_to_the_end()
     }
@@ -133,33 +127,26 @@ impl Story {
         }
     }
 
-    /// The evidence that was attached.
-    fn attach_evidence(&mut self, run: &Value, runtime: &Handle) -> Result<Vec<Value>, CliError> {
-        self.step(
-            "Evidence, bound to the commit: what the repository's own test prints, and the note",
-        )?;
-        let argv = ["sh".to_owned(), "test.sh".to_owned()];
-        let worktree = PathBuf::from(words(run, "worktree_path"));
-        called("sh test.sh (in the worktree)")?;
-        let printed = short::run(&argv, &worktree, TEST_LIMIT, TEST_OUTPUT_MAX);
-        let printed = runtime.block_on(printed).map_err(anyhow::Error::new)?;
-        printed.lines().try_for_each(indented)?;
+    fn attach_evidence(&mut self, run: &Value) -> Result<(), CliError> {
+        self.step("Evidence of what no check can tell, bound to the commit: the note")?;
         let path = format!("/api/runs/{}/evidence", id(run));
-        let text = json!({"item_key": "tests", "kind": "text", "payload_text": printed});
-        let file = json!({"item_key": "notes", "kind": "file", "payload_path": "NOTES.md"});
-        [
-            (text, r#"{"item_key": "tests", "payload_text": "ok - …"}"#),
-            (file, r#"{"item_key": "notes", "payload_path": "NOTES.md"}"#),
-        ]
-        .into_iter()
-        .map(|(body, shown)| Ok(self.call(Method::POST, &path, &body, shown)?.value))
-        .collect()
+        let body = json!({"item_key": "notes", "kind": "file", "payload_path": "NOTES.md"});
+        let shown = r#"{"item_key": "notes", "payload_path": "NOTES.md"}"#;
+        self.call(Method::POST, &path, &body, shown)?;
+        Ok(())
     }
 
-    fn validate(&mut self, run: &Value, proof: &[Value]) -> Result<(), CliError> {
-        self.step("Somebody else than its author accepts it, and the gate is open")?;
-        for evidence in proof {
-            let evidence = words(evidence, "evidence_id");
+    fn validate(&mut self, run: &Value) -> Result<(), CliError> {
+        self.step("Somebody else than its author accepts it, and what the agent has changed of its own test; the gate is open")?;
+        let detail = self.fetch(&format!("/api/runs/{}", id(run)))?;
+        for item in detail["dod_items"].as_array().into_iter().flatten() {
+            indented(&format!(
+                "{}: {}",
+                words(item, "item_key"),
+                words(item, "status")
+            ))?;
+        }
+        for evidence in open_evidence(&detail) {
             let path = format!("/api/runs/{}/evidence/{evidence}/validate", id(run));
             let body = json!({"validated_by": VALIDATOR});
             self.call(Method::POST, &path, &body, &body.to_string())?;
@@ -227,6 +214,14 @@ fn answered(status: String) -> Result<(), CliError> {
 
 fn indented(line: &str) -> Result<(), CliError> {
     screen::line(format!("     {}", escape_line(line.trim_end())))
+}
+
+/// The ids of the evidence that waits for somebody.
+fn open_evidence(detail: &Value) -> Vec<String> {
+    let items = detail["dod_items"].as_array().into_iter().flatten();
+    let done = items.filter(|item| item["status"] == "done");
+    done.filter_map(|item| Some(words(item["evidence"].as_array()?.last()?, "evidence_id")))
+        .collect()
 }
 
 /// The end of a run's id, by which a reader tells it apart.

@@ -217,10 +217,10 @@ e2e_checks:
 
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
-        let page = "---\ne2e_checks:\n  - id: a\n    cmd: x\n    timeuot_s: 3\n---\n";
+        let page = "---\ne2e_checks:\n  - id: a\n    cmd: x\n    timeout_m: 3\n---\n";
         let bad = &items("p.md", page).unwrap_err()[0];
         assert_eq!(bad.place.unwrap().0, 5, "{bad}");
-        assert!(bad.detail.contains("timeuot_s"), "{bad}");
+        assert!(bad.detail.contains("timeout_m"), "{bad}");
         let page = "---\ntitle: x\ne2e_checks:\n  - id: a b\n    cmd: ''\n    timeout_s: 0\n---\n";
         let bad: Vec<_> = items("p.md", page)
             .unwrap_err()

@@ -120,9 +120,9 @@ mod tests {
         for (text, place, detail) in [
             ("[[item]\nkey = 1", Some((1, 8)), "unclosed"),
             (
-                "[[item]]\nkey = \"a\"\nrequierd = true\n",
+                "[[item]]\nkey = \"a\"\nnecessary = true\n",
                 Some((3, 1)),
-                "requierd",
+                "necessary",
             ),
             ("[[item]]\nkey = \"a b\"\n", Some((2, 7)), "item/0/key"),
             (

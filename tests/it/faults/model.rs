@@ -39,7 +39,9 @@ impl Model for Life {
             }),
             Property::always(
                 "merged only with an open gate at that very head",
-                |_, state: &world::State| state.landed.is_none_or(|(head, _)| state.is_proven(head)),
+                |_, state: &world::State| {
+                    state.landed.is_none_or(|(head, _)| state.is_proven(head))
+                },
             ),
             Property::always(
                 "what landed was checked on its very tree",

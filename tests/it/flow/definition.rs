@@ -177,8 +177,8 @@ fn what_cannot_be_read_is_refused_with_its_place_and_nothing_is_changed() {
     };
     let toml = ".agent_runner/dod/a.toml";
     refused(
-        &[(toml, "[[item]]\nkey = \"a\"\nrequierd = true\n")],
-        ".agent_runner/dod/a.toml:3:1: unknown field `requierd`, expected one of",
+        &[(toml, "[[item]]\nkey = \"a\"\nnecessary = true\n")],
+        ".agent_runner/dod/a.toml:3:1: unknown field `necessary`, expected one of",
     );
     refused(
         &[(
@@ -208,7 +208,7 @@ fn what_cannot_be_read_is_refused_with_its_place_and_nothing_is_changed() {
     refused(
         &[(
             "apps/shop/page.md",
-            "---\ne2e_checks:\n  - {id: a, comand: x}\n---\n",
+            "---\ne2e_checks:\n  - {id: a, run: x}\n---\n",
         )],
         "apps/shop/page.md:3:",
     );
