@@ -138,9 +138,9 @@ fn is_proven(item: ItemId, evidence: &[Evidence], head: &Head, candidate: &Head)
     };
     let newest = of_item().rfind(|e| e.check.is_some() && e.head.tree == candidate.tree);
     let passed = |e: &Evidence| {
-        let by_check =
-            matches!(&e.verdict, Verdict::Validated { overrides, .. } if overrides.is_none());
-        by_check && e.check.as_ref().is_some_and(CheckRecord::passed)
+        // What waits for a person has passed as well; what a person turned down has not.
+        let turned_down = matches!(&e.verdict, Verdict::Rejected { .. });
+        !turned_down && e.check.as_ref().is_some_and(CheckRecord::passed)
     };
     newest.is_some_and(passed) || of_item().any(overridden)
 }
@@ -463,6 +463,62 @@ mod tests {
                 expected,
                 "{told}"
             );
+        }
+    }
+
+    /// What the gate says of an item with a check, with this evidence for the work as it is.
+    fn says(validator: Validator, evidence: &[Evidence]) -> Option<BlockerCode> {
+        let mut asked = item(true, None);
+        asked.spec.validator = validator;
+        let answer = ask(&Facts {
+            status: Status::Finished,
+            accidental_stub: false,
+            head: Some(&head(1, 1)),
+            onto: Some(&head(2, 2).commit),
+            contained: false,
+            items: &[asked],
+            evidence,
+            changed: None,
+        });
+        answer.err().map(|blockers| blockers[0].code)
+    }
+
+    #[test]
+    fn the_newest_word_of_a_check_counts_and_a_person_speaks_for_a_persons_item() {
+        let work = head(1, 1);
+        let check = |passed| evidence(&work, passed, false, false);
+        let overridden = evidence(&work, false, true, false);
+        let by_vera = Evidence {
+            check: None,
+            author: Author::Operator,
+            verdict: Verdict::Validated {
+                by: "Vera".to_owned(),
+                at: Timestamp::UNIX_EPOCH,
+                overrides: None,
+            },
+            ..check(true)
+        };
+        let (failed, not_run) = (BlockerCode::CheckFailed, BlockerCode::CheckNotRun);
+        let open = BlockerCode::EvidenceNotValidated;
+        for (validator, evidence, expected) in [
+            (Validator::Check, vec![], Some(not_run)),
+            (Validator::Check, vec![check(true)], None),
+            (
+                Validator::Check,
+                vec![check(true), check(false)],
+                Some(failed),
+            ),
+            (Validator::Check, vec![check(false), check(true)], None),
+            (Validator::Check, vec![by_vera.clone()], Some(not_run)),
+            (
+                Validator::Check,
+                vec![overridden.clone(), check(false)],
+                None,
+            ),
+            (Validator::Operator, vec![check(true)], Some(open)),
+            (Validator::Operator, vec![check(true), by_vera], None),
+        ] {
+            assert_eq!(says(validator, &evidence), expected, "{evidence:#?}");
         }
     }
 

@@ -216,7 +216,7 @@ impl App {
             .iter()
             .filter(|item| item.spec.required && item.spec.agent_can_bring())
             .filter(|item| {
-                let status = item_status(item.id, &run.evidence, head);
+                let status = item_status(item, &run.evidence, head);
                 matches!(status, ItemStatus::Pending | ItemStatus::Failed)
             })
             .collect();
@@ -303,7 +303,7 @@ fn own_item(run: &Run, item: &Item, head: Option<&Head>, blockers: &[Blocker]) -
         item_key: item.spec.key.clone(),
         title: item.spec.title.clone(),
         required: item.spec.required,
-        status: item_status(item.id, &run.evidence, head),
+        status: item_status(item, &run.evidence, head),
         accepts: item.spec.accepts.clone(),
         validator: item.spec.validator,
         check: item.spec.check.as_ref().map(|check| OwnCheck {

@@ -8,6 +8,7 @@
 //! With `revalidate = "on_base_change"` evidence speaks of the work on the base where it was attached, and no other.
 
 use super::{Blocker, BlockerCode, Facts};
+use crate::dod::freshness::{is_by_check, is_proven};
 use crate::dod::{Author, Evidence, Item, Revalidate, Validator, Verdict};
 
 /// The blocker for this item, if it has one.
@@ -19,14 +20,14 @@ pub(super) fn of(item: &Item, facts: &Facts<'_>) -> Option<Blocker> {
             .filter(|e| e.item_id == item.id && e.candidate_of.is_none())
     };
     let is_fresh = |e: &&Evidence| !e.is_stale(facts.head) && is_of_this_base(item, e, facts);
-    if of_item().filter(is_fresh).any(|e| proves(item, e)) {
+    if is_proven(item, of_item().filter(is_fresh)) {
         return None;
     }
     let by_check = item.spec.validator == Validator::Check;
     let newest = of_item().rfind(is_fresh);
     let (code, about, detail) = match (newest, of_item().next_back()) {
         (Some(e), _) => match &e.verdict {
-            Verdict::Rejected { reason, .. } if e.author == Author::Check => (
+            Verdict::Rejected { by, reason, .. } if is_by_check(e, by) => (
                 BlockerCode::CheckFailed,
                 Some(e.id),
                 format!("its check did not pass: {reason}"),
@@ -36,7 +37,7 @@ pub(super) fn of(item: &Item, facts: &Facts<'_>) -> Option<Blocker> {
                 Some(e.id),
                 format!("{by} rejected the evidence: {reason}"),
             ),
-            _ if by_check => (
+            _ if by_check && e.author != Author::Check => (
                 BlockerCode::CheckNotRun,
                 None,
                 "its check has not been run on this work; run the checks".to_owned(),
@@ -81,17 +82,6 @@ pub(super) fn of(item: &Item, facts: &Facts<'_>) -> Option<Blocker> {
         evidence_id: about,
         detail: format!("`{}`: {detail}", item.spec.key),
     })
-}
-
-/// Whether this evidence, which speaks of the work as it is, is enough for the item.
-fn proves(item: &Item, evidence: &Evidence) -> bool {
-    let Verdict::Validated { overrides, .. } = &evidence.verdict else {
-        return false;
-    };
-    match item.spec.validator {
-        Validator::Operator => true,
-        Validator::Check => evidence.author == Author::Check || overrides.is_some(),
-    }
 }
 
 fn is_of_this_base(item: &Item, evidence: &Evidence, facts: &Facts<'_>) -> bool {

@@ -135,7 +135,7 @@ fn proof(run: &Run, id: EvidenceId) -> Value {
             "item_key": item.spec.key,
             "title": item.spec.title,
             "required": item.spec.required,
-            "status": item_status(item.id, &run.evidence, head),
+            "status": item_status(item, &run.evidence, head),
         })),
     })
 }

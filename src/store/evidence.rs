@@ -240,7 +240,7 @@ fn statuses(connection: &Connection, run: &Run) -> Result<(), StoreError> {
         .prepare_cached("UPDATE dod_items SET status = ?1 WHERE id = ?2 AND status <> ?1")
         .attempted("prepare to store the status of an item")?;
     for item in &run.items {
-        let status = item_status(item.id, &run.evidence, run.head.as_ref());
+        let status = item_status(item, &run.evidence, run.head.as_ref());
         update
             .execute(params![status.as_str(), item.id.to_string()])
             .attempted("store the status of an item")?;

@@ -12,7 +12,7 @@ use super::List;
 use crate::clock;
 use crate::dod::check::CheckRecord;
 use crate::dod::content::Stored;
-use crate::dod::{Author, Evidence, Item, Payload, Verdict};
+use crate::dod::{Author, Evidence, Item, Payload, Validator, Verdict};
 use crate::run::{Event, EvidenceId};
 use crate::runner::Context;
 
@@ -24,17 +24,19 @@ const LOG_MAX: u64 = 16 << 20;
 /// The events that tell what a check of the list came to.
 pub(super) fn told(list: &List, item: &Item, record: CheckRecord, log: Stored) -> Vec<Event> {
     let id = EvidenceId(Uuid::now_v7());
-    let verdict = match &record.failed {
-        None => Event::EvidenceValidated {
+    let verdict = match (&record.failed, item.spec.validator) {
+        (None, Validator::Check) => Some(Event::EvidenceValidated {
             evidence: id,
             by: BY.to_owned(),
             overrides: None,
-        },
-        Some(failed) => Event::EvidenceRejected {
+        }),
+        // A person has the last word on it.
+        (None, Validator::Operator) => None,
+        (Some(failed), _) => Some(Event::EvidenceRejected {
             evidence: id,
             by: BY.to_owned(),
             reason: format!("{}: {}", failed.code, failed.detail),
-        },
+        }),
     };
     let evidence = Evidence {
         id,
@@ -56,7 +58,8 @@ pub(super) fn told(list: &List, item: &Item, record: CheckRecord, log: Stored) -
         created_at: clock::now(),
         verdict: Verdict::Open,
     };
-    vec![Event::EvidenceAttached { evidence }, verdict]
+    let attached = Event::EvidenceAttached { evidence };
+    std::iter::once(attached).chain(verdict).collect()
 }
 
 /// Puts a log into the content store.

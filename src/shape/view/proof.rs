@@ -230,7 +230,7 @@ impl ItemView {
             item_key: spec.key.clone(),
             title: spec.title.clone(),
             required: spec.required,
-            status: dod::item_status(item.id, &run.evidence, head),
+            status: dod::item_status(item, &run.evidence, head),
             accepts: spec.accepts.clone(),
             validator: spec.validator,
             check: spec.check.as_ref().map(ItemCheckView::of),
