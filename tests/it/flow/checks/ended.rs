@@ -96,7 +96,7 @@ fn an_abort_in_the_middle_leaves_nothing() {
 }
 
 #[test]
-fn a_crash_in_the_middle_of_an_abort_leaves_nothing_either() {
+fn an_abort_after_a_crash_in_the_middle_leaves_nothing_either() {
     let server = Server::start();
     let run = server.checked(
         "write work.txt done",
