@@ -17,6 +17,7 @@ mod locked;
 mod mcp;
 mod merge;
 mod merge_queue;
+mod monorepo;
 mod once;
 mod proof;
 mod queue;

@@ -141,8 +141,24 @@ impl Setup {
     #[track_caller]
     pub fn start(self) -> Server {
         let (child, url) = self.launch();
+        self.serving(child, &url)
+    }
+
+    /// Starts it on this port; on any, if somebody has this one.
+    #[track_caller]
+    pub fn start_at(self, port: u16) -> Server {
+        let setup = self.flag("--port", &port.to_string());
+        let (mut child, line) = setup.try_launch();
+        let Some(url) = line.trim().strip_prefix("listening on ") else {
+            child.wait().unwrap();
+            return setup.flag("--port", "0").start();
+        };
+        setup.serving(child, url)
+    }
+
+    fn serving(self, child: Child, url: &str) -> Server {
         Server {
-            client: RwLock::new(Client::of(&url)),
+            client: RwLock::new(Client::of(url)),
             child: Mutex::new(child),
             left_wrong: Mutex::new(None),
             setup: self,

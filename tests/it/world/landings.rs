@@ -69,17 +69,24 @@ fn a_merge_whose_tree_no_check_has_passed_on_is_found() {
     books.checked(tests, true);
     drop(books);
     server.start_again();
-    until("it has looked", || server.log().matches("looked at the world").count() == 2);
+    until("it has looked", || {
+        server.log().matches("looked at the world").count() == 2
+    });
     let at_commit = one("merge_unproven", &commit);
     assert_eq!(found(&server), at_commit);
     let told = server.world();
     let detail = told[0]["detail"].as_str().unwrap();
-    assert!(detail.contains("`tests`") && detail.contains(&run.id), "{detail}");
+    assert!(
+        detail.contains("`tests`") && detail.contains(&run.id),
+        "{detail}"
+    );
     let done = super::fix(&server, false);
     assert_eq!(done["mended"], json!([]), "a person must decide");
     assert_eq!(found(&server), at_commit);
     // Once it has passed on what landed, that is proven.
-    let tree = server.repo.git(&["rev-parse", &format!("{commit}^{{tree}}")]);
+    let tree = server
+        .repo
+        .git(&["rev-parse", &format!("{commit}^{{tree}}")]);
     let landed = Head {
         commit: commit.parse().unwrap(),
         tree: tree.trim().parse().unwrap(),
