@@ -49,7 +49,7 @@ async fn a_command_gets_what_programs_need_and_no_secret_of_the_service() {
     stage.printed(tmp).await;
 }
 
-/// Seen red with the service's `PATH` as it is: the tool in the checkout ran.
+/// Seen red with the service's `PATH` as it is: the patched tool ran.
 #[tokio::test]
 async fn a_patched_tool_in_the_agents_folder_or_in_the_commit_is_not_the_one_that_runs() {
     let path = [(

@@ -146,6 +146,8 @@ fn killed_at((name, times): &Passage) {
     server.check_world();
 }
 
+/// Seen red with `Driver::finish_merge` taking what was interrupted for landed: killed at `refs.write`, the run had merged
+/// and nothing was in the base.
 #[test]
 fn a_crash_between_the_last_check_of_a_candidate_and_its_landing_lands_nothing_unchecked() {
     let passages = passages();

@@ -62,7 +62,7 @@ fn of_candidates(run: &Run<'_>) -> Vec<(Value, bool)> {
     evidence.map(told).collect()
 }
 
-/// Seen red with a `clear` that takes the evidence of the work for that of the candidate: the second one landed.
+/// Seen red with a `gate::clear` that is always `Ok`: nothing was to be checked before the second one lands.
 #[test]
 fn two_that_pass_alone_and_fail_together_do_not_both_land() {
     let server = Server::start();
