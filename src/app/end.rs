@@ -189,6 +189,7 @@ fn not_merged(error: NotMerged) -> Refused {
         NotMerged::NotChecked(_) => Refused::NotChecked(error.to_string()),
         NotMerged::Cancelled(why) => Refused::MergeCancelled(why),
         NotMerged::Stopped { code, detail } => stopped(&code, detail),
+        NotMerged::NotPushed { code, detail } => stopped(code, detail),
         NotMerged::Closing => Refused::Draining,
         NotMerged::Failed(error) => error.into(),
     }
@@ -200,6 +201,9 @@ fn stopped(code: &str, detail: String) -> Refused {
         "candidate_checks_failed" => Refused::CandidateChecksFailed(detail),
         "not_checked" => Refused::NotChecked(detail),
         "cancelled" => Refused::MergeCancelled(detail),
+        "push_refused" => Refused::PushRefused(detail),
+        "push_failed" => Refused::PushFailed(detail),
+        "pushed_but_base_moved" => Refused::PushedButBaseMoved(detail),
         "base_moved" => Refused::BaseMoved,
         _ => Refused::MergeStopped(detail),
     }

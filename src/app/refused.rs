@@ -125,6 +125,15 @@ pub enum Refused {
     /// Somebody has cancelled the merge.
     #[error("the merge was cancelled: {0}")]
     MergeCancelled(String),
+    /// The merge was to be pushed, and the remote said no.
+    #[error("{0}")]
+    PushRefused(String),
+    /// The merge was to be pushed, and the remote was not reached.
+    #[error("{0}")]
+    PushFailed(String),
+    /// The remote has the merge, and the base has moved meanwhile.
+    #[error("{0}")]
+    PushedButBaseMoved(String),
     /// The merge that was waited for has stopped.
     #[error("{0}")]
     MergeStopped(String),

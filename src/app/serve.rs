@@ -17,7 +17,9 @@ use super::doctor::mend_after_start;
 use super::found::{containment, find_claude, networks};
 use crate::config::{Config, Surroundings};
 use crate::dod::content::ContentStore;
-use crate::git::{self, OpenError, ProgramError, RefName, Repository, Signing, SigningError};
+use crate::git::{
+    self, OpenError, ProgramError, RefName, RemoteError, Repository, Signing, SigningError,
+};
 use crate::http;
 use crate::journal::Journal;
 use crate::process::NotHad;
@@ -91,6 +93,9 @@ pub enum StartError {
     /// Merges cannot be signed as was asked for.
     #[error("{0}; merges are to be signed because of --sign-key")]
     NotSigning(#[from] SigningError),
+    /// Merges cannot be pushed as was asked for.
+    #[error("{0}; merges are to be pushed because of --push-remote")]
+    NotPushing(#[from] RemoteError),
     /// What was asked for to hold agents together is not there.
     #[error("{0}; take what there is with --containment auto")]
     NotContained(NotHad),
@@ -245,6 +250,10 @@ async fn open(
         let agent = around.variable("SSH_AUTH_SOCK").map(str::as_ref);
         let signing = Signing::with(key, path.as_ref(), agent)?;
         repository.sign_with(signing).await?;
+    }
+    if let Some(remote) = &config.push_remote {
+        let agent = around.variable("SSH_AUTH_SOCK").map(str::as_ref);
+        repository.push_to(remote, path.as_ref(), agent).await?;
     }
     let base = base_branch(&config, &repository).await?;
     make(&config.worktrees_root, "name another with --worktrees-root")?;

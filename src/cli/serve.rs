@@ -30,9 +30,10 @@ fn start_server(config: Config, around: &Surroundings) -> Result<(), CliError> {
             StartError::Damaged { .. } => ExitCode::Damaged,
             StartError::PortTaken { .. } => ExitCode::PortTaken,
             StartError::InUse(_) => ExitCode::InUse,
-            StartError::NotContained(_) | StartError::NoNetwork(_) | StartError::NotSigning(_) => {
-                ExitCode::ConfigWrong
-            }
+            StartError::NotContained(_)
+            | StartError::NoNetwork(_)
+            | StartError::NotSigning(_)
+            | StartError::NotPushing(_) => ExitCode::ConfigWrong,
             StartError::NotWritable { .. } => ExitCode::FolderNotWritable,
             StartError::Database { .. } | StartError::Failed(_) => ExitCode::Failed,
         };

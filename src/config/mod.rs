@@ -81,6 +81,8 @@ pub struct Config {
     pub identity: Identity,
     /// The SSH key that merges are signed with.
     pub sign_key: Option<PathBuf>,
+    /// The remote that merges are pushed to.
+    pub push_remote: Option<String>,
     /// Whether a run's branch stays after its merge.
     pub keep_branch: bool,
     /// For how many days preserved work of removed worktrees is kept.
@@ -252,6 +254,7 @@ impl Config {
                 email: layers.required("identity.email", value::identity)?,
             },
             sign_key: layers.optional("sign_key", value::path)?.map(absolute),
+            push_remote: layers.optional("push_remote", value::text)?,
             keep_branch: layers.required("keep_branch", value::boolean)?,
             preserved_keep_days: layers.required("preserved_keep_days", value::parsed::<u32>)?,
             allowed_origins: layers

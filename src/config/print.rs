@@ -96,6 +96,7 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "identity.name" => config.identity.name.clone().into(),
         "identity.email" => config.identity.email.clone().into(),
         "sign_key" => path(config.sign_key.as_ref()?),
+        "push_remote" => config.push_remote.clone()?.into(),
         "keep_branch" => config.keep_branch.into(),
         "preserved_keep_days" => number(config.preserved_keep_days.into()),
         "allowed_origins" => list(&config.allowed_origins),

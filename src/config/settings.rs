@@ -244,6 +244,12 @@ pub const SETTINGS: &[Setting] = &[
         "SSH key that merges are signed with: a private key, or a public one whose private key an agent has (SSH_AUTH_SOCK)",
     ),
     line(
+        "push_remote",
+        "NAME",
+        Found("none: merges are not pushed"),
+        "Remote of the repository that each merge is pushed to before it lands; a merge that the remote refuses does not land",
+    ),
+    line(
         "keep_branch",
         "BOOL",
         Value("false"),

@@ -8,8 +8,7 @@
 //! Only output for machines is read (`-z`, hashes, exit codes). Text for people (stderr) is carried in errors
 //! and never decided upon.
 //!
-//! Deliberately absent: porcelain (`merge`, `worktree add`, `checkout`, `branch`; of `notes` only its list), the network (no fetch, no
-//! push), external filters and merge drivers. Files under Git LFS are therefore pointers in worktrees that we
+//! Deliberately absent: porcelain (`merge`, `worktree add`, `checkout`, `branch`; of `notes` only its list), fetching, external filters and merge drivers. Files under Git LFS are therefore pointers in worktrees that we
 //! make, and in what we bring along at a landing.
 
 mod aside;
@@ -29,8 +28,10 @@ mod output;
 mod patch;
 mod pinned;
 mod program;
+mod push;
 mod read;
 mod refs;
+mod remote;
 mod repository;
 mod sample;
 mod signing;
@@ -43,7 +44,9 @@ pub use files::{TreeFile, TreeKind};
 pub use left_out::LeftOut;
 pub use names::{BadBranch, BranchName, RefName};
 pub use program::{MINIMUM_VERSION, Program, ProgramError, Version};
+pub use push::{NotPushed, OnRemote};
 pub use refs::{NotMoved, RefEdit};
+pub use remote::RemoteError;
 pub(crate) use repository::sync_with;
 pub use repository::{Identity, OpenError, Repository};
 pub use signing::{Signature, Signing, SigningError, ssh_keygen};

@@ -47,7 +47,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "core.pager=cat",
     "core.attributesFile=/dev/null",
     "core.excludesFile=/dev/null",
-    // No transport at all.
+    // No transport at all, but the one of a push (`git/remote.rs`).
     "protocol.allow=never",
     "submodule.recurse=false",
     "diff.ignoreSubmodules=all",

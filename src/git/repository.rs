@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use super::call::Call;
 use super::error::Error;
 use super::program::Program;
+use super::remote::Remote;
 use super::signing::Signing;
 use super::view::{self, Settings};
 
@@ -81,6 +82,8 @@ pub struct Repository {
     settings: Settings,
     /// What merges are signed with, if they are.
     pub(super) signing: Option<Signing>,
+    /// Where merges are pushed to, if they are.
+    pub(super) remote: Option<Remote>,
     /// Held while a worktree is made or removed: one at a time.
     pub(crate) places: Mutex<()>,
     /// Held while a base branch and its checkouts are moved: in the order in which they landed.
@@ -134,6 +137,7 @@ impl Repository {
             main_checkout,
             settings,
             signing: None,
+            remote: None,
             places: Mutex::new(()),
             landing: Mutex::new(()),
             noting: Mutex::new(()),

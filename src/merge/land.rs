@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::bring::{Blocked, bring, obstacle};
 use super::candidate::release;
 use crate::gate::Cleared;
-use crate::git::{Checkout, Error, Head, NotMoved, RefEdit, RefName, Repository};
+use crate::git::{
+    Checkout, Error, Head, NotMoved, NotPushed, OnRemote, RefEdit, RefName, Repository,
+};
 use crate::run::CommitId;
 
 /// The base has the candidate, on disk.
@@ -32,7 +34,7 @@ pub struct Behind {
     pub why: String,
 }
 
-/// Why it is not known to have landed; nothing moved, but for the last of these.
+/// Why it is not known to have landed; nothing moved, but for the last two of these.
 #[derive(Debug, thiserror::Error)]
 pub enum LandRefused {
     /// The base is not where the candidate was made for.
@@ -63,6 +65,22 @@ pub enum LandRefused {
         /// What is going on there.
         why: &'static str,
     },
+    /// The remote did not take it.
+    #[error(transparent)]
+    NotPushed(#[from] NotPushed),
+    /// The remote has it, and the base moved meanwhile.
+    #[error(
+        "the remote has {candidate} on {base}, and the base of this repository moved to {now} meanwhile; bring the two together, \
+         for example by merging what the remote has"
+    )]
+    PushedButBaseMoved {
+        /// The base.
+        base: String,
+        /// What the remote has.
+        candidate: CommitId,
+        /// Where the base is, or that it is gone.
+        now: String,
+    },
     /// git failed: it may have moved all the same.
     #[error(transparent)]
     Git(#[from] Error),
@@ -70,12 +88,60 @@ pub enum LandRefused {
 
 /// Lands the cleared candidate on the branch: a compare-and-swap from the commit that it was made for. What refuses
 /// is found before anything moves. Landing again what has landed says so and changes nothing.
+///
+/// Where merges are pushed, the remote's branch moves first: if it does not, nothing has.
 pub async fn land(
     repo: &Repository,
     base: &RefName,
     cleared: Cleared,
 ) -> Result<Landed, LandRefused> {
-    let (onto, candidate) = (cleared.onto(), &cleared.candidate().commit);
+    move_base(repo, base, cleared.onto(), &cleared.candidate().commit).await
+}
+
+/// For recovery: lands a candidate that the remote has, which was cleared before it was pushed. Nothing, if the remote is
+/// where the candidate was made for: then nothing moved.
+pub async fn land_pushed(
+    repo: &Repository,
+    base: &RefName,
+    onto: &CommitId,
+    candidate: &CommitId,
+) -> Result<Option<Landed>, LandRefused> {
+    match repo.on_remote(base).await {
+        OnRemote::At(Some(at)) if at == *candidate => {}
+        OnRemote::At(Some(at)) if at == *onto => return Ok(None),
+        other => {
+            let is = match other {
+                OnRemote::At(Some(at)) => format!("its {base} is at {at}"),
+                OnRemote::At(None) => format!("it has no {base}"),
+                OnRemote::Unknown(why) => format!("it cannot be asked: {why}"),
+            };
+            let why = format!("whether the remote has got {candidate} is not known; {is}");
+            return Err(NotPushed::Failed(why).into());
+        }
+    }
+    match move_base(repo, base, onto, candidate).await {
+        Ok(landed) => Ok(Some(landed)),
+        Err(LandRefused::BaseMoved { now }) => Err(apart(base, candidate, Some(&now))),
+        Err(LandRefused::BaseGone(_)) => Err(apart(base, candidate, None)),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// The remote has it, and the base is elsewhere.
+fn apart(base: &RefName, candidate: &CommitId, now: Option<&CommitId>) -> LandRefused {
+    LandRefused::PushedButBaseMoved {
+        base: base.to_string(),
+        candidate: candidate.clone(),
+        now: now.map_or_else(|| "nothing (it is gone)".to_owned(), CommitId::to_string),
+    }
+}
+
+async fn move_base(
+    repo: &Repository,
+    base: &RefName,
+    onto: &CommitId,
+    candidate: &CommitId,
+) -> Result<Landed, LandRefused> {
     let _in_order = repo.landing.lock().await;
     let gone = || LandRefused::BaseGone(base.to_string());
     let now = repo.resolve(base).await?.ok_or_else(gone)?;
@@ -107,6 +173,7 @@ pub async fn land(
         }
     }
     break_own_lock(repo, base, candidate).await?;
+    repo.push(base, onto, candidate).await?;
     let edit = RefEdit::Move {
         name: base.clone(),
         from: onto.clone(),
@@ -116,9 +183,17 @@ pub async fn land(
         Ok(()) => {}
         Err(NotMoved::Git(error)) => return Err(error.into()),
         Err(NotMoved::Changed { .. }) => {
-            let now = repo.resolve(base).await?.ok_or_else(gone)?;
-            let already = landed_already(repo, candidate, &now).await?;
-            return already.ok_or(LandRefused::BaseMoved { now });
+            let now = repo.resolve(base).await?;
+            if let Some(now) = &now
+                && let Some(landed) = landed_already(repo, candidate, now).await?
+            {
+                return Ok(landed);
+            }
+            return Err(match now {
+                now if repo.pushes() => apart(base, candidate, now.as_ref()),
+                Some(now) => LandRefused::BaseMoved { now },
+                None => gone(),
+            });
         }
     }
     let (mut brought, mut behind) = (Vec::new(), Vec::new());

@@ -5,6 +5,7 @@
 //!        |   checks run on its tree, and the gate clears it
 //!        v
 //! land(base, cleared)   -> look at the checkouts of the base: refused before anything moved
+//!                       -> push to the remote, where merges are pushed
 //!                       -> compare-and-swap of the base: at most one lands on each commit
 //!                       -> bring the checkouts along
 //! ```
@@ -19,4 +20,4 @@ mod torn;
 
 pub use bring::{Blocked, bring_along};
 pub use candidate::{Candidate, CandidateError, candidate, conflicts, release};
-pub use land::{Behind, LandRefused, Landed, break_own_lock, land};
+pub use land::{Behind, LandRefused, Landed, break_own_lock, land, land_pushed};

@@ -76,6 +76,9 @@ codes! {
     CandidateChecksFailed = CONFLICT, "Checks did not pass on the result of the merge";
     NotChecked = CONFLICT, "The checks could not be run on the result of the merge";
     Cancelled = CONFLICT, "The merge was cancelled";
+    PushRefused = CONFLICT, "The remote refused the merge";
+    PushFailed = CONFLICT, "The merge could not be pushed";
+    PushedButBaseMoved = CONFLICT, "The remote has the merge and the base moved";
     MergeStopped = CONFLICT, "The merge has stopped";
     NoConflict = CONFLICT, "There is no conflict";
     MergeMissing = CONFLICT, "The merge is gone";

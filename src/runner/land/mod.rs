@@ -13,6 +13,7 @@
 mod candidate;
 mod conflict;
 mod lanes;
+mod pushed;
 mod queue;
 mod step;
 mod straight;
@@ -132,6 +133,14 @@ pub enum NotMerged {
         /// The reason, for a person.
         detail: String,
     },
+    /// It was to be pushed, and the remote did not take it; or it did, and the base has moved.
+    #[error("{detail}")]
+    NotPushed {
+        /// The stable name of the reason.
+        code: &'static str,
+        /// The reason, for a person.
+        detail: String,
+    },
     /// The base moved each time.
     #[error("the base moved while the merge was made")]
     BaseMoved,
@@ -160,6 +169,7 @@ impl NotMerged {
     fn code(&self) -> &str {
         match self {
             NotMerged::Stopped { code, .. } => code,
+            NotMerged::NotPushed { code, .. } => code,
             NotMerged::GateClosed(_) => "gate_closed",
             NotMerged::State(_) | NotMerged::Closing | NotMerged::Failed(_) => "failed",
             NotMerged::Conflict(_) => "merge_conflict",

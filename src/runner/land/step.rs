@@ -7,6 +7,7 @@ use super::super::clean_up::clean_up_later;
 use super::super::driver::Driver;
 use super::super::trailers::message_of;
 use super::super::work::identity;
+use super::pushed::{Stopped, push_code};
 use super::{Landed, NotMerged, Tried, base_ref};
 use crate::dod::Head;
 use crate::gate::{self, Cleared, Permit, Proof};
@@ -184,6 +185,11 @@ impl Driver {
             LandRefused::BaseSymbolic(_) => {
                 ("base_symbolic", Err(NotMerged::Failed(refused.into())))
             }
+            LandRefused::NotPushed(_) | LandRefused::PushedButBaseMoved { .. } => {
+                let code = push_code(&refused).unwrap_or("push_failed");
+                let detail = detail.clone();
+                (code, Err(NotMerged::NotPushed { code, detail }))
+            }
             LandRefused::Git(error) => return self.landed_or_not(error).await,
         };
         let event = Event::MergeStopped {
@@ -233,29 +239,33 @@ impl Driver {
             Some(now) => context.repository.is_ancestor(candidate, now).await?,
             None => false,
         };
-        if landed {
-            // What was interrupted may have been the way to the disk.
-            context.repository.sync()?;
-            if now.as_ref() == Some(candidate) {
-                merge::bring_along(&context.repository, &base, onto, candidate).await?;
+        if !landed {
+            if may_move {
+                anyhow::bail!("a git may yet move {base}; it is looked at again");
             }
-            let event = Event::Merged {
-                commit: candidate.clone(),
+            let otherwise = Stopped {
+                code: code.to_owned(),
+                detail: why.to_owned(),
             };
-            context.journal.record(self.id, vec![event]).await?;
-            merge::release(&context.repository, candidate).await?;
-            return self.clear_place().await;
+            let pushed = self.land_what_was_pushed(&base, onto, candidate, otherwise);
+            if let Some(Stopped { code, detail }) = pushed.await? {
+                let event = Event::MergeStopped { code, detail };
+                context.journal.record(self.id, vec![event]).await?;
+                merge::release(&context.repository, candidate).await?;
+                return Ok(());
+            }
         }
-        if may_move {
-            anyhow::bail!("a git may yet move {base}; it is looked at again");
+        // What was interrupted may have been the way to the disk.
+        context.repository.sync()?;
+        if context.repository.resolve(&base).await?.as_ref() == Some(candidate) {
+            merge::bring_along(&context.repository, &base, onto, candidate).await?;
         }
-        let event = Event::MergeStopped {
-            code: code.to_owned(),
-            detail: why.to_owned(),
+        let event = Event::Merged {
+            commit: candidate.clone(),
         };
         context.journal.record(self.id, vec![event]).await?;
         merge::release(&context.repository, candidate).await?;
-        Ok(())
+        self.clear_place().await
     }
 
     /// Takes away the worktree of a run that has landed; its branch too, unless it is to stay.
