@@ -20,6 +20,7 @@ mod merge_queue;
 mod monorepo;
 mod once;
 mod proof;
+mod pushed;
 mod queue;
 mod races;
 mod redefined;
