@@ -100,11 +100,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the demo shows the history of its repository",
     ),
     (
-        "src/cli/demo/story.rs",
-        "process",
-        "the demo runs the test of its repository",
-    ),
-    (
         "src/config/value.rs",
         "telemetry",
         "whether a log level is one, is asked where it is read",
