@@ -138,7 +138,6 @@ fn killed_at((name, times): &Passage) {
         true => assert_landed_once_and_checked(&scene, &detail),
         false => assert_eq!(server.repo.master(), scene.before),
     }
-    server.check_world();
     run.post("/merge", &json!({"wait_s": 60})).expect(200);
     run.wait_until_gone();
     assert_landed_once_and_checked(&scene, &run.detail());
