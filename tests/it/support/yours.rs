@@ -40,7 +40,10 @@ pub fn yours(root: &Path) -> BTreeMap<String, String> {
     }
     for entry in fs::read_dir(git.join("worktrees")).into_iter().flatten() {
         let folder = entry.unwrap().path();
-        let place = fs::read_to_string(folder.join("gitdir")).unwrap_or_default();
+        let Ok(place) = fs::read_to_string(folder.join("gitdir")) else {
+            // It is just going; one of the user's that does was seen before.
+            continue;
+        };
         // The service works below this folder only.
         if !place.contains("/worktrees/") {
             let head = fs::read_to_string(folder.join("HEAD")).unwrap_or_default();
