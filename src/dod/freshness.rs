@@ -35,13 +35,13 @@ impl ItemStatus {
 /// Where `item` stands, with `evidence` in the order in which it was attached and the work at `now`.
 #[must_use]
 pub fn item_status(item: &Item, evidence: &[Evidence], now: Option<&Head>) -> ItemStatus {
-    let fresh = evidence
+    let mut fresh = evidence
         .iter()
         .filter(|e| e.item_id == item.id && e.candidate_of.is_none() && !e.is_stale(now));
     if is_proven(item, fresh.clone()) {
         return ItemStatus::Validated;
     }
-    match fresh.last().map(|newest| &newest.verdict) {
+    match fresh.next_back().map(|newest| &newest.verdict) {
         None => ItemStatus::Pending,
         Some(Verdict::Rejected { .. }) => ItemStatus::Failed,
         Some(Verdict::Open | Verdict::Validated { .. }) => ItemStatus::Done,
