@@ -14,7 +14,7 @@ use crate::shape::view::{MergeView, MergedView, RunView};
 /// The longest message of a merge, in characters.
 const MESSAGE_MAX: usize = 64 * 1024;
 /// The longest wait for the end of a merge: a day.
-const WAIT_MAX_S: u64 = 86_400;
+const WAIT_MAX_S: f64 = 86_400.0;
 
 /// What became of a request to merge.
 #[derive(Debug, Clone)]
@@ -44,14 +44,20 @@ impl App {
                 "must be 1 to 65536 characters, not only spaces, none of them 0",
             ));
         }
-        if request.wait_s.is_some_and(|s| s > WAIT_MAX_S) {
-            let detail = format!("must be at most {WAIT_MAX_S} seconds");
+        if request
+            .wait_s
+            .is_some_and(|s| !(0.0..=WAIT_MAX_S).contains(&s))
+        {
+            let detail = format!("must be from 0 to {WAIT_MAX_S} seconds");
             bad.push(FieldProblem::new("/wait_s", detail));
         }
         if !bad.is_empty() {
             return Err(Refused::Invalid(bad));
         }
-        let wait = request.wait_s.map(Duration::from_secs).unwrap_or_default();
+        let wait = request
+            .wait_s
+            .map(Duration::from_secs_f64)
+            .unwrap_or_default();
         let ask = MergeAsk {
             message: request.message,
             dry_run: request.dry_run,

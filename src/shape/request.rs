@@ -219,8 +219,8 @@ pub struct MergeRequest {
     /// Only say whether it would merge.
     pub dry_run: bool,
     /// Seconds to wait for the end of a merge that has to wait for its turn or for checks; 0, at once, if absent.
-    #[schema(maximum = 86_400)]
-    pub wait_s: Option<u64>,
+    #[schema(minimum = 0, maximum = 86_400)]
+    pub wait_s: Option<f64>,
 }
 
 /// Which checks to run.

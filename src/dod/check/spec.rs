@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 pub const TIMEOUT_S: u64 = 600;
 /// The most seconds of a check: a day.
 pub const TIMEOUT_MAX_S: u64 = 86_400;
+/// The most tests that can be asked for.
+const TESTS_MAX: u64 = 1_000_000_000;
 /// The longest command, in bytes.
 const CMD_MAX: usize = 16 * 1024;
 
@@ -31,7 +33,7 @@ pub struct CheckSpec {
     pub junit: Option<String>,
     /// How many tests must have run at least: a command that tells no number fails then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
     pub min_tests: Option<u64>,
 }
 
@@ -85,10 +87,13 @@ impl CheckSpec {
                 format!("must be from 1 to {TIMEOUT_MAX_S} seconds"),
             ));
         }
-        if self.min_tests == Some(0) {
+        if self
+            .min_tests
+            .is_some_and(|tests| !(1..=TESTS_MAX).contains(&tests))
+        {
             bad.push((
                 "min_tests",
-                "must be at least 1; leave it out if no test need run".to_owned(),
+                format!("must be from 1 to {TESTS_MAX}; leave it out if no test need run"),
             ));
         }
         if let Some(url) = &self.health {

@@ -42,12 +42,12 @@ pub struct NewValidation {
     )]
     validated_by: String,
     /// Why it is accepted in the place of the item's check: an operator's word against the check's, and shown wherever
-    /// the merge is shown. At most 16 KiB.
+    /// the merge is shown. 1 to 4000 characters, not blank.
     #[serde(default, rename = "override")]
     #[schema(
         min_length = 1,
-        max_length = 16_384,
-        pattern = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+        max_length = 4000,
+        pattern = r"[^\s\u0000-\u001f\u007f-\u009f]"
     )]
     overrides: Option<String>,
 }
