@@ -87,7 +87,7 @@ pub struct ItemSpec {
     #[schema(min_items = 1)]
     pub accepts: Vec<EvidenceKind>,
     /// Who accepts its evidence; if nobody is named, the check where there is one, else an operator.
-    #[schema(required = false)]
+    #[schema(required = false, value_type = Option<Validator>)]
     pub validator: Validator,
     /// The command that the service runs for it.
     #[serde(skip_serializing_if = "Option::is_none")]
