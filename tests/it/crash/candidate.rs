@@ -84,7 +84,9 @@ fn passages() -> Vec<Passage> {
     let (mut passed, after) = (own(before), own(after));
     let moved = after.iter().position(|name| name == "checkout.bring");
     let mut passages = Vec::new();
-    for name in &after[..=moved.expect("the checkout of the base is brought along")] {
+    let moved =
+        moved.unwrap_or_else(|| panic!("the checkout of the base is brought along: {trace}"));
+    for name in &after[..=moved] {
         passed.push(name.clone());
         let times = passed.iter().filter(|other| *other == name).count();
         passages.push((name.clone(), times));
