@@ -102,6 +102,8 @@ impl Repository {
                 },
                 None => RefEdit::Create(name.clone(), noted),
             };
+            // git writes an object to disk, but not the folder that it was renamed into.
+            self.sync()?;
             match self.edit_refs(&[edit], "a note").await {
                 Err(changed @ NotMoved::Changed { .. }) => last = Some(changed),
                 other => return other,
