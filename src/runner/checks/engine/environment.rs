@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn programs_are_not_looked_for_where_the_checkout_decides() {
-        let path = "/usr/bin::node_modules/.bin:.:/work/trees/x/bin:/bin";
-        assert_eq!(trusted(path, &[Path::new("/work/trees")]), "/usr/bin:/bin");
+        let path = "/usr/bin::node_modules/.bin:.:/srv/trees/x/bin:/bin";
+        assert_eq!(trusted(path, &[Path::new("/srv/trees")]), "/usr/bin:/bin");
     }
 
     /// An environment with one variable, and tools of this version.
