@@ -100,15 +100,16 @@ pub struct Passed {
     pub record: CheckRecord,
 }
 
-/// The newest pass of a check with this key, of whatever run.
+/// The newest word of a check with this key, of whatever run, if it is that it passed: what fails now, or was turned down,
+/// is not made good by an earlier pass.
 ///
 /// # Errors
 /// The row cannot be read.
 pub fn passed(connection: &Connection, key: &str) -> Result<Option<Passed>, StoreError> {
     let row = connection
         .query_row(
-            "SELECT id, sha256, size, check_json FROM dod_evidence WHERE check_key = ? AND author = 'check' \
-             AND validated_by = 'check' ORDER BY id DESC LIMIT 1",
+            "SELECT id, sha256, size, check_json FROM (SELECT id, sha256, size, check_json, validated_by FROM dod_evidence \
+             WHERE check_key = ? AND author = 'check' ORDER BY id DESC LIMIT 1) WHERE validated_by = 'check'",
             params![key],
             |row| {
                 Ok((

@@ -1,6 +1,7 @@
 //! Passes that are known already: the same check on the same tree in the same environment is not run again.
 //!
-//! Only passes are reused: what failed may have failed for want of luck, and is run again whenever it is asked about.
+//! Only passes are reused, and only while nothing newer says otherwise: what failed may have failed for want of luck, and is
+//! run again whenever it is asked about.
 //! A pass of any run will do, also one that was itself reused; the record names the evidence of the run that ran it.
 
 use std::sync::Arc;

@@ -40,6 +40,33 @@ fn a_pass_on_the_same_tree_is_reused_and_said_to_be_and_a_failure_is_run_again()
     assert_eq!(std::fs::read_to_string(&count).unwrap(), "x\nx\n");
 }
 
+/// Seen red: with the newest pass reused whatever came after it, the third result was a pass, and the gate was open.
+#[test]
+fn a_pass_from_before_a_failure_is_not_reused() {
+    let server = Server::start();
+    let cmd = format!("test ! -e {}", server.mark_path("broken"));
+    let run = server.checked("write work.txt done", &json!([item("tests", &cmd)]));
+    run.wait_for("finished");
+    server.mark("broken");
+    for (afresh, results_by_then) in [(true, 2), (false, 3)] {
+        run.post("/checks", &json!({"afresh": afresh})).expect(202);
+        let ended = run.wait_for("finished");
+        let told = results(&ended, "tests");
+        assert_eq!(told.len(), results_by_then);
+        let newest = &told.last().unwrap()["check"];
+        assert_eq!(
+            (&newest["passed"], &newest["cached_from"]),
+            (&json!(false), &Value::Null)
+        );
+        let shut = ("check_failed".to_owned(), "tests".to_owned());
+        assert!(run.blockers().contains(&shut), "{:?}", run.blockers());
+    }
+    std::fs::remove_file(server.mark_path("broken")).unwrap();
+    run.post("/checks", &json!({})).expect(202);
+    let ended = run.wait_for("finished");
+    assert_eq!(results(&ended, "tests")[3]["check"]["passed"], true);
+}
+
 /// One check may need what another one has left: none of a list is taken from before unless all are.
 #[test]
 fn a_list_of_which_one_check_is_not_known_to_pass_is_run_whole() {
