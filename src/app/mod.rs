@@ -40,10 +40,9 @@ pub use proof::PayloadFile;
 pub use refused::{FieldProblem, Refused};
 pub use serve::{StartError, serve, serve_with};
 
-use crate::dod::Head;
 use crate::git;
 use crate::run::{Phase, Run, RunId, Status};
-use crate::runner::{Context, Runner, ask_gate, changed_paths, current_head};
+use crate::runner::{Context, Runner, ask_gate, current_head};
 use crate::store::{StoreError, runs};
 use request::{PageRequest, RunFilter};
 use view::{DetailView, DiffFile, GateView, RunPage};
@@ -224,24 +223,11 @@ impl App {
         let position = self.queue_position(&run)?;
         let gate = gate_view(asked.answer);
         let head = asked.head.as_ref();
-        let changed = self.changed(&run, head).await?;
-        let mut view = DetailView::of(&run, position, head, changed.as_deref(), gate);
+        let mut view = DetailView::of(&run, position, head, asked.changed.as_deref(), gate);
         self.show_feedback(&run, &mut view);
         view.run.waits_for = position.map(|_| self.waits_for());
         view.merge = self.merge_view(&run)?;
         Ok(view)
-    }
-
-    /// The paths that the run changes, if any of its items asks for them.
-    async fn changed(
-        &self,
-        run: &Run,
-        head: Option<&Head>,
-    ) -> Result<Option<Vec<String>>, Refused> {
-        if run.items.iter().all(|item| item.spec.when.is_none()) {
-            return Ok(None);
-        }
-        Ok(changed_paths(self.context(), run, head).await?)
     }
 
     /// May it merge?

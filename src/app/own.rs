@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::sync::{Mutex, PoisonError};
 
 use super::App;
 use super::refused::Refused;
-use crate::dod::{Evidence, Head, Item, ItemStatus, item_status};
+use crate::dod::{Evidence, Head, Item, ItemStatus, Payload, item_status};
 use crate::gate::{Blocker, BlockerCode};
 use crate::run::state::AttemptStage;
 use crate::run::{AttemptId, Phase, Run, RunId};
@@ -138,19 +137,12 @@ impl App {
 
     /// The last bytes of a payload, as text.
     fn log_end(&self, evidence: &Evidence) -> Result<String, Refused> {
-        let read = || -> std::io::Result<Vec<u8>> {
-            let mut file = self.context().content.open_payload(&evidence.sha256)?;
-            let from = file.metadata()?.len().saturating_sub(LOG_END);
-            file.seek(SeekFrom::Start(from))?;
-            let mut bytes = Vec::new();
-            file.take(LOG_END).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
         match &evidence.payload {
-            crate::dod::Payload::File { .. } => {
-                let bytes = read().map_err(|error| Refused::failed(error.into()))?;
-                Ok(String::from_utf8_lossy(&bytes).into_owned())
-            }
+            Payload::File { .. } => self
+                .context()
+                .content
+                .end_of(&evidence.sha256, LOG_END)
+                .map_err(|error| Refused::failed(error.into())),
             _ => Ok(String::new()),
         }
     }

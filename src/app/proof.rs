@@ -11,7 +11,7 @@ use crate::dod::{Author, Evidence, Head, Item, ItemSpec, Payload, item};
 use crate::journal::Answer;
 use crate::run::command::takes_evidence;
 use crate::run::{Command, EvidenceId, ItemId, Refusal, Run};
-use crate::runner::{base_tip, current_head};
+use crate::runner::{base_tip, changed_where_asked, current_head};
 use crate::shape::request::{NewEvidence, Upload};
 use crate::shape::view::{EvidenceView, ItemView};
 
@@ -202,7 +202,7 @@ impl App {
             Answer::No(refusal) => Err(Refused::State(refusal)),
             Answer::Done(run) | Answer::Already(run) => {
                 let evidence = shown(&run, id, head.as_ref())?;
-                let changed = self.changed(&run, head.as_ref()).await?;
+                let changed = changed_where_asked(self.context(), &run, head.as_ref()).await?;
                 let item = run
                     .items
                     .iter()

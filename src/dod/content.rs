@@ -4,7 +4,7 @@
 //! name it. Nothing is ever written twice: the same bytes have the same name.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -204,6 +204,19 @@ impl ContentStore {
     /// It is not there or cannot be read.
     pub fn open_payload(&self, sha256: &str) -> io::Result<File> {
         File::open(self.path(sha256))
+    }
+
+    /// The last bytes of a payload, at most so many, as text.
+    ///
+    /// # Errors
+    /// It is not there or cannot be read.
+    pub fn end_of(&self, sha256: &str, most: u64) -> io::Result<String> {
+        let mut file = self.open_payload(sha256)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Every payload in its place, whether evidence names it or not.

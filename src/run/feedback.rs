@@ -33,18 +33,6 @@ impl Untold {
     pub fn is_exhausted(self) -> bool {
         matches!(self, Untold::Limit | Untold::Budget)
     }
-
-    /// The sentence for a person.
-    #[must_use]
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Untold::Off => "feedback is switched off for this run",
-            Untold::NoSession => "this agent keeps no session that it could be told in",
-            Untold::AgentFailed => "the agent did not end well",
-            Untold::Limit => "it was told as often as it may be",
-            Untold::Budget => "the run has spent what it may",
-        }
-    }
 }
 
 /// How often the run's agent was told about the check of this item.

@@ -1,6 +1,6 @@
 //! The gate, asked with the facts as git has them now.
 
-use super::{Context, changed_paths};
+use super::{Context, changed_where_asked};
 use crate::dod::Head;
 use crate::gate::{self, Blocker, Facts, Permit};
 use crate::git::{Error, RefName};
@@ -11,8 +11,8 @@ use crate::run::{CommitId, Phase, Run, Status, StubReason};
 pub struct Asked {
     /// The branch as it is in git.
     pub head: Option<Head>,
-    /// The base as it is in git.
-    pub onto: Option<CommitId>,
+    /// The paths that the work changes, if an item asks for them and they are known.
+    pub changed: Option<Vec<String>>,
     /// Leave to merge, or every reason why not.
     pub answer: Result<Permit, Vec<Blocker>>,
 }
@@ -80,12 +80,7 @@ async fn ask_as(context: &Context, run: &Run, status: Status) -> Result<Asked, E
         (Some(head), Some(onto)) => context.repository.is_ancestor(&head.commit, onto).await?,
         _ => false,
     };
-    let changed = match (&head, &onto) {
-        (Some(head), Some(_)) if run.items.iter().any(|item| item.spec.when.is_some()) => {
-            changed_paths(context, run, Some(head)).await?
-        }
-        _ => None,
-    };
+    let changed = changed_where_asked(context, run, head.as_ref()).await?;
     let answer = gate::ask(&Facts {
         status,
         accidental_stub: run.spec.stub == Some(StubReason::NoAgent),
@@ -96,5 +91,9 @@ async fn ask_as(context: &Context, run: &Run, status: Status) -> Result<Asked, E
         evidence: &run.evidence,
         changed: changed.as_deref(),
     });
-    Ok(Asked { head, onto, answer })
+    Ok(Asked {
+        head,
+        changed,
+        answer,
+    })
 }

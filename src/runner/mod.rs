@@ -52,7 +52,7 @@ use crate::store::{StoreError, runs};
 
 pub use carried::carries;
 use checks::CheckSlots;
-pub use definition::changed_paths;
+pub use definition::{changed_paths, changed_where_asked};
 use driver::{Ask, Driver};
 use failures::Failures;
 use files::Files;

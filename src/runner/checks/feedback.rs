@@ -1,7 +1,6 @@
 //! What the agent is told when checks that are required did not pass: each by its name, with the end of its log.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Seek as _, SeekFrom};
 
 use uuid::Uuid;
 
@@ -79,13 +78,13 @@ fn text(content: &ContentStore, round: &Round, fallen: &[Fallen<'_>]) -> String 
         if n >= LOGS {
             continue;
         }
-        match tail(content, &evidence.sha256) {
+        match content.end_of(&evidence.sha256, TAIL_BYTES) {
             Ok(log) if log.trim().is_empty() => text.push_str("It printed nothing.\n"),
             Ok(log) => {
                 let _ = writeln!(
                     text,
                     "The end of what it printed:\n\n````\n{}\n````",
-                    log.trim_end()
+                    last_lines(&log)
                 );
             }
             Err(error) => {
@@ -100,16 +99,7 @@ fn text(content: &ContentStore, round: &Round, fallen: &[Fallen<'_>]) -> String 
     text
 }
 
-/// The last lines of a log.
-fn tail(content: &ContentStore, sha256: &str) -> std::io::Result<String> {
-    let mut log = content.open_payload(sha256)?;
-    let length = log.metadata()?.len();
-    log.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-    let mut bytes = Vec::new();
-    log.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-    Ok(last_lines(&String::from_utf8_lossy(&bytes)).to_owned())
-}
-
+/// Its last lines.
 fn last_lines(text: &str) -> &str {
     let body = text.trim_end_matches('\n');
     let mut ends = body.rmatch_indices('\n');

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::dod::{Head, Item};
 use crate::git::Error;
 use crate::run::{ItemId, Round, RoundId, RoundWhy, Run};
-use crate::runner::{Context, changed_paths};
+use crate::runner::{Context, changed_where_asked};
 
 /// The items of a run that have a check and apply to this work, in their order.
 ///
@@ -16,17 +16,14 @@ pub async fn applicable<'a>(
     run: &'a Run,
     head: &Head,
 ) -> Result<Vec<&'a Item>, Error> {
-    let checked = || run.items.iter().filter(|item| item.spec.check.is_some());
-    if checked().all(|item| item.spec.when.is_none()) {
-        return Ok(checked().collect());
-    }
-    Ok(match changed_paths(context, run, Some(head)).await? {
-        Some(changed) => checked()
-            .filter(|item| item.spec.applies(&changed))
-            .collect(),
-        // Nobody knows that one does not apply.
-        None => checked().collect(),
-    })
+    let changed = changed_where_asked(context, run, Some(head)).await?;
+    // What is not known to be unaffected applies.
+    let applies = |item: &&Item| {
+        let changed = changed.as_ref();
+        changed.is_none_or(|changed| item.spec.applies(changed))
+    };
+    let checked = run.items.iter().filter(|item| item.spec.check.is_some());
+    Ok(checked.filter(applies).collect())
 }
 
 /// A round of all checks that apply to this work; nothing if there are none.

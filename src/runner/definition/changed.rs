@@ -49,6 +49,21 @@ pub async fn changed_paths(
     }
 }
 
+/// The same, where an item of the run asks for it (`when`). Nothing, if none does: then all of them apply.
+///
+/// # Errors
+/// git failed.
+pub async fn changed_where_asked(
+    context: &Context,
+    run: &Run,
+    head: Option<&Head>,
+) -> Result<Option<Vec<String>>, Error> {
+    if run.items.iter().all(|item| item.spec.when.is_none()) {
+        return Ok(None);
+    }
+    changed_paths(context, run, head).await
+}
+
 /// Where the work left the base.
 async fn fork_of(context: &Context, run: &Run, head: &CommitId) -> Result<Option<CommitId>, Error> {
     let repository = &context.repository;

@@ -15,7 +15,7 @@ use crate::dod::{Definition, Item, ItemSpec, Source, SourceKind, definition, ite
 use crate::git;
 use crate::run::{CommitId, Event, ItemId, Run};
 
-pub use changed::{changed_paths, definition_changed, with_what_follows};
+pub use changed::{changed_paths, changed_where_asked, definition_changed, with_what_follows};
 
 /// The most bytes of paths that git is asked for by their names; beyond that it is asked for all.
 const NAMED_MAX: usize = 64 * 1024;

@@ -212,7 +212,11 @@ impl Driver {
                     let tried = self.land_cleared(run, run.version, cleared).await?;
                     Ok(Step::Tried(tried))
                 }
-                Err(items) => Err(NotMerged::ChecksFailed(failed(run, &items, &candidate))),
+                Err(unproven) => Err(NotMerged::ChecksFailed(failed(
+                    run,
+                    &unproven.items,
+                    &candidate,
+                ))),
             };
         }
         if let Some(before) = candidate {
@@ -222,11 +226,7 @@ impl Driver {
         let cleared = self.clear(run, permit, made.clone()).await?;
         let items = match &cleared {
             Ok(_) => Vec::new(),
-            Err(unproven) => {
-                let repository = &self.context().repository;
-                let changed = repository.changed_paths(&onto, &made.commit).await?;
-                to_run(run, unproven, &changed)
-            }
+            Err(unproven) => to_run(run, &unproven.items, &unproven.changed),
         };
         let round = CandidateRound {
             id: RoundId(uuid::Uuid::now_v7()),

@@ -16,6 +16,14 @@ use crate::merge::{self, CandidateError, LandRefused};
 use crate::run::{Command, CommitId, Event, ItemId, Phase, Refusal, Run};
 use crate::worktree::{self, RemoveBranch, Removed};
 
+/// What a candidate lacks.
+pub(super) struct Unproven {
+    /// The items whose checks have not passed on its tree.
+    pub(super) items: Vec<ItemId>,
+    /// The paths that it would change in the base.
+    pub(super) changed: Vec<String>,
+}
+
 impl Driver {
     /// The answer to a merge of what has merged: the same again.
     pub(super) async fn landed_before(&self, run: &Run) -> Result<Option<Landed>, NotMerged> {
@@ -62,14 +70,13 @@ impl Driver {
         })
     }
 
-    /// Asks the gate about the candidate; the permit is used up. The items whose checks have not passed on its tree, if
-    /// there are any.
+    /// Asks the gate about the candidate; the permit is used up. What has not passed on its tree, if there is anything.
     pub(super) async fn clear(
         &self,
         run: &Run,
         permit: Permit,
         candidate: Head,
-    ) -> Result<Result<Cleared, Vec<ItemId>>, NotMerged> {
+    ) -> Result<Result<Cleared, Unproven>, NotMerged> {
         let repository = &self.context().repository;
         // What it would change in the base.
         let changed = repository
@@ -80,7 +87,8 @@ impl Driver {
             evidence: &run.evidence,
             changed: &changed,
         };
-        Ok(gate::clear(permit, candidate, &proof))
+        let cleared = gate::clear(permit, candidate, &proof);
+        Ok(cleared.map_err(|items| Unproven { items, changed }))
     }
 
     /// Lands what is cleared: the intent, then the swap. `version` is that of the run that the gate was asked about.

@@ -66,7 +66,9 @@ impl Driver {
         let cleared = self.clear(&run, permit, candidate).await?;
         if ask.dry_run {
             merge::release(&self.context().repository, &release).await?;
-            let items = cleared.err().unwrap_or_default();
+            let items = cleared
+                .err()
+                .map_or_else(Vec::new, |unproven| unproven.items);
             let keys = items.iter().filter_map(|id| run.item(*id));
             return Ok(Straight::Tried(Tried::Landed(Landed {
                 commit: None,
