@@ -3,7 +3,7 @@
 use super::VerifyError;
 use super::report::Report;
 use crate::dod::{Author, Head, ItemSpec};
-use crate::git::{Diff, DiffFormat, RefName, Repository};
+use crate::git::{RefName, Repository};
 use crate::proof::{self, Accepted, Shown};
 use crate::run::{CommitId, TreeId};
 
@@ -38,10 +38,7 @@ impl Facts {
             );
             return Ok(None);
         };
-        let changed = match repository.diff(onto, commit, DiffFormat::Files).await? {
-            Diff::Files(files) => files.into_iter().map(|file| file.path).collect(),
-            Diff::Patch { .. } | Diff::Stat(_) => Vec::new(),
-        };
+        let changed = repository.changed_paths(onto, commit).await?;
         let note = repository.note_of(commit).await?;
         let message = repository.message_of(commit).await?;
         Ok(Some(Facts {
