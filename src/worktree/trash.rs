@@ -25,6 +25,9 @@ use crate::git::Error;
 const LEFT: &str = ".left";
 /// Deeper folders are first moved up into the trash: so many descriptors are open at the most.
 const DEEPEST: usize = 64;
+/// How often a folder is swept at once while somebody writes into it. Each sweep finds less than the one before, for it
+/// is shorter, so that a few outrun a writer that never pauses.
+const MOST_SWEEPS: usize = 1000;
 /// The most that is written down of what could not be deleted.
 const MOST_LEFT: usize = 100;
 
@@ -193,16 +196,29 @@ impl Removal<'_> {
             return self.move_up(parent, name, shown);
         }
         let folder = open_folder(parent, name)?;
-        let mut listed = Dir::read_from(&folder)?;
+        let left_before = self.emptied.left.len();
+        for _ in 1..MOST_SWEEPS {
+            self.entries(&folder, shown, depth)?;
+            match self.unlink(parent, name, AtFlags::REMOVEDIR) {
+                Err(Errno::NOTEMPTY) if self.emptied.left.len() == left_before => {}
+                result => return result,
+            }
+        }
+        self.entries(&folder, shown, depth)?;
+        self.unlink(parent, name, AtFlags::REMOVEDIR)
+    }
+
+    fn entries(&mut self, folder: &OwnedFd, shown: &Path, depth: usize) -> Result<(), Errno> {
+        let mut listed = Dir::read_from(folder)?;
         while let Some(entry) = listed.read() {
             let entry = entry?;
             let name = entry.file_name();
             if name != c"." && name != c".." {
                 let shown = shown.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
-                self.entry(&folder, name, &shown, depth + 1);
+                self.entry(folder, name, &shown, depth + 1);
             }
         }
-        self.unlink(parent, name, AtFlags::REMOVEDIR)
+        Ok(())
     }
 
     fn unlink(&self, parent: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<(), Errno> {
