@@ -5,7 +5,7 @@ use super::super::gate::ask_gate;
 use super::{Landed, MergeAnswer, MergeAsk, NotMerged, TRIES, Tried, has_room};
 use crate::journal::Answer;
 use crate::merge;
-use crate::run::{Command, Phase, Run};
+use crate::run::{Command, Phase, Refusal, Run};
 use crate::store::runs;
 
 /// What a try to land at once came to.
@@ -27,6 +27,11 @@ impl Driver {
         }
         if matches!(run.phase, Phase::MergeQueued { .. }) && !ask.dry_run {
             return Ok(MergeAnswer::UnderWay);
+        }
+        if matches!(run.phase, Phase::Merging { .. }) {
+            // A landing of its own failed and is looked at again by this driver, with the lane held since before: to wait
+            // for the lane here would be to wait for ourselves.
+            return Err(NotMerged::State(Refusal::Merging));
         }
         self.see_head(&run).await?;
         let lane = self.context().lanes.landing(&run.spec.base);
