@@ -11,11 +11,14 @@
 //! cargo run --release -p benches -- --write docs/performance.md       # and the table and plots there
 //! ```
 
+mod clients;
+mod floors;
 mod goal;
 mod goals;
 mod ground;
 mod measure;
 mod plot;
+mod printer;
 mod processes;
 mod report;
 mod served;
@@ -39,7 +42,11 @@ struct Asked {
     #[arg(long, value_name = "GOAL")]
     only: Vec<String>,
     /// The program under test
-    #[arg(long, value_name = "PATH", default_value = "target/release/agent_runner_api")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "target/release/agent_runner_api"
+    )]
     program: PathBuf,
     /// Where repositories and databases lie; a memory file system, if there is one with room
     #[arg(long, value_name = "FOLDER")]
@@ -47,10 +54,24 @@ struct Asked {
     /// Replace the table between the marks of this document, and the plots in the folder of its name
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Be an agent that prints so, and nothing else: how the bench calls itself
+    #[arg(long, hide = true, value_name = "WHAT")]
+    as_agent: Option<String>,
+    /// Be the server that is the floor, and nothing else: how the bench calls itself
+    #[arg(long, hide = true)]
+    as_floor: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let asked = Asked::parse();
+    if let Some(what) = &asked.as_agent {
+        printer::print(what)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if asked.as_floor {
+        floors::serve()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let program = asked.program.canonicalize().with_context(|| {
         format!(
             "there is no program {}: build it with `cargo build --release`",
@@ -64,7 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
         if !asked.only.is_empty() && !asked.only.iter().any(|only| only.eq_ignore_ascii_case(id)) {
             continue;
         }
-        if asked.fast && !goals::FAST.contains(id) {
+        if asked.fast && !goals::FAST.contains(&id) {
             continue;
         }
         let goal = measure(&ground).with_context(|| format!("{id} could not be measured"))?;

@@ -74,8 +74,8 @@ fn only() -> Option<String> {
 ///   waits for ever;
 /// - without git's word after a failure of git (`landed_or_not`): Merge, error at `refs.sync` (2): the work is in the
 ///   base, and the run has not merged;
-/// - without the refusal of a merge while a landing waits to be looked at again: Merge, error at `store.commit` (3): two
-///   of 24 times the request waits for the lane, and the lane for the request;
+/// - without the refusal of a merge while a landing waits to be looked at again: Merge, error at `store.commit` (3): one
+///   of 12 times the request waits for the lane, and the lane for the request;
 /// - without the second try in `merge::land`: Merge, error at `checkout.bring`: the owner's checkout lacks the merge;
 /// - without the `Merging` row of `take_up`: Merge, abort at `refs.sync` (2): the run is merging for ever;
 /// - with an attempt that cannot be looked for taken as ended: Attach, error at `attach.look`: the run has failed while
