@@ -12,7 +12,7 @@ use crate::git::{BranchName, RefName};
 use crate::journal::{Answer, Creation, IdempotencyKey, NewRun as Stored, NotCreated};
 use crate::run::event::AttemptKind;
 use crate::run::{
-    AgentKind, AttemptId, Command, Event, Limits, Run, RunId, Spec, Status, StubReason,
+    AgentKind, AttemptId, Command, CommitId, Event, Limits, Run, RunId, Spec, Status, StubReason,
 };
 use crate::runner::definition::{self, Defined, Part};
 use crate::shape::request::{NewRun, NewWorkflow, is_blank};
@@ -64,16 +64,15 @@ impl App {
             }
             Err(other) => return Err(other),
         };
-        let new = self.planned(request, &name, &workflow, key.clone()).await?;
-        let id = new.id;
-        match self.context().journal.create(new).await {
-            Ok(Creation::Done(_)) => {}
+        let (new, base) = self.planned(request, &name, &workflow, key.clone()).await?;
+        let run = match self.runner().create(new, base).await {
+            Ok(Creation::Done(run)) => run,
             Ok(Creation::Again { run, answer_json }) => return self.again(run, answer_json),
             Err(NotCreated::LiveRun { what, run }) => return Err(Refused::LiveRun { what, run }),
             Err(NotCreated::KeyMismatch) => return Err(Refused::IdempotencyMismatch),
             Err(NotCreated::Store(error)) => return Err(error.into()),
-        }
-        let created = self.admitted(id).await?;
+        };
+        let created = self.created(&run)?;
         if let Some(key) = key {
             let answer = serde_json::to_string(&created.accepted).map_err(anyhow::Error::new)?;
             self.write(move |db| idempotency::answered(db, &key.key, &answer))
@@ -175,14 +174,14 @@ impl App {
         })
     }
 
-    /// The request as it is stored: everything that can be refused is refused here.
+    /// The request as it is stored, and the commit that it starts from: everything that can be refused is refused here.
     async fn planned(
         &self,
         request: NewRun,
         workflow_name: &str,
         workflow: &NewWorkflow,
         key: Option<IdempotencyKey>,
-    ) -> Result<Stored, Refused> {
+    ) -> Result<(Stored, CommitId), Refused> {
         let agent_asked = request
             .agent
             .or(workflow.agent)
@@ -257,7 +256,7 @@ impl App {
             .filter_map(|(what, value)| Some((what, value?)))
             .filter(|_| !request.allow_parallel)
             .collect();
-        Ok(Stored {
+        let stored = Stored {
             id,
             events: vec![
                 Event::Created {
@@ -274,7 +273,8 @@ impl App {
             ],
             alone_for,
             key,
-        })
+        };
+        Ok((stored, tip))
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a spec is made of")]

@@ -24,6 +24,7 @@ use crate::http;
 use crate::journal::Journal;
 use crate::process::NotHad;
 use crate::runner::checks::CheckSlots;
+use crate::runner::definition::Known;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
@@ -328,6 +329,7 @@ async fn open(
         environment: around.environment.clone(),
         closing: CancellationToken::new(),
         left_out: OnceLock::new(),
+        definitions: Known::default(),
         lanes: Lanes::default(),
         failures: Failures::default(),
     };

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
 
+mod admit;
 mod carried;
 pub mod checks;
 mod clean_up;
@@ -34,9 +35,8 @@ mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,6 @@ use crate::git::{LeftOut, RefName, Repository};
 use crate::journal::Journal;
 use crate::process::{Containment, Networks};
 use crate::run::{Run, RunId};
-use crate::store::{StoreError, runs};
 
 pub use carried::carries;
 use checks::CheckSlots;
@@ -59,13 +58,10 @@ use files::Files;
 pub use gate::{Asked, ask_gate, base_tip, current_head};
 pub use land::{CheckFailed, Landed, Lanes, MergeAnswer, MergeAsk, NotMerged, conflict_of};
 pub use note::{merge_of, write_note};
-use room::{FileSystem, Room};
+use room::Room;
 use slots::Slots;
 pub use take_away::{NotAborted, NotRestored};
 use tokens::AgentTokens;
-
-/// How often it is looked whether there is room again: nobody tells of it.
-const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// What every part of the runner works with.
 #[derive(Debug)]
@@ -104,6 +100,8 @@ pub struct Context {
     pub closing: CancellationToken,
     /// What worktrees do not have of the repository, once that is known.
     pub left_out: OnceLock<Vec<LeftOut>>,
+    /// What was read of the newest commits.
+    pub definitions: definition::Known,
     /// Who lands where.
     pub lanes: Lanes,
     /// Whose checks run.
@@ -168,80 +166,6 @@ impl Runner {
     #[must_use]
     pub fn running(&self) -> usize {
         self.slots.taken()
-    }
-
-    /// Starts what waits, as far as slots are free, and answers once the agent of `run` is started or could not be.
-    /// Nothing if it still waits.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn admit(&self, run: RunId) -> Result<Option<Run>, StoreError> {
-        let mut started = None;
-        self.fill_telling(Some((run, &mut started))).await?;
-        match started {
-            // Another look at the queue came before this one and has given it a slot: its driver says when it is started.
-            None if self.slots.holds(run) => Ok(self.asked(run, |reply| Ask::Tell { reply }).await),
-            None => Ok(None),
-            // A driver that is gone has said all that it had to say in the journal.
-            Some(started) => Ok(started.await.ok()),
-        }
-    }
-
-    /// Starts what waits, as far as slots are free.
-    async fn fill(&self) {
-        if let Err(error) = self.fill_telling(None).await {
-            tracing::error!(%error, "the queue cannot be read");
-        }
-    }
-
-    async fn fill_telling(
-        &self,
-        mut tell: Option<(RunId, &mut Option<oneshot::Receiver<Run>>)>,
-    ) -> Result<(), StoreError> {
-        let _one_at_a_time = self.filling.lock().await;
-        for run in self.context.journal.store().read(runs::queue)? {
-            if self.slots.holds(run) {
-                continue;
-            }
-            if let Some(low) = self.context.room.low() {
-                self.fill_when_there_is_room(&low);
-                break;
-            }
-            let Some(slot) = self.slots.take(run) else {
-                break;
-            };
-            let (reply, started) = oneshot::channel();
-            if let Some((wanted, receiver)) = &mut tell
-                && *wanted == run
-            {
-                **receiver = Some(started);
-            }
-            self.send(run, Ask::Start { slot, reply });
-        }
-        Ok(())
-    }
-
-    /// Looks at the queue again once every file system has room. One task looks, however many ask.
-    fn fill_when_there_is_room(&self, low: &FileSystem) {
-        if self.looking_for_room.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        tracing::warn!("no agent is started: {}", low.sentence());
-        let runner = self.clone();
-        tokio::spawn(async move {
-            let context = runner.context();
-            let there_is_room = async {
-                while context.room.low().is_some() {
-                    tokio::time::sleep(LOOK_FOR_ROOM).await;
-                }
-            };
-            let looked = context.closing.run_until_cancelled(there_is_room).await;
-            runner.looking_for_room.store(false, Ordering::Release);
-            if looked.is_some() {
-                tracing::info!("there is room again; the queue goes on");
-                runner.fill().await;
-            }
-        });
     }
 
     /// Begins the round of checks that was recorded.

@@ -14,6 +14,7 @@ use agent_runner_api::process::{self, Containment, Networks, WantedNetwork};
 use agent_runner_api::run::{CommitId, ItemId, RoundId, RunId};
 use agent_runner_api::runner::checks::CheckSlots;
 use agent_runner_api::runner::checks::engine::{self, Done, Order, Ordered};
+use agent_runner_api::runner::definition::Known;
 use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
 use agent_runner_api::runner::room::Room;
@@ -127,6 +128,7 @@ impl Stage {
             closing: CancellationToken::new(),
             left_out: OnceLock::new(),
             check_slots: CheckSlots::new(config.max_checks),
+            definitions: Known::default(),
             lanes: Lanes::default(),
             failures: Failures::default(),
             config,
