@@ -84,7 +84,7 @@ pub struct Repository {
     pub(super) signing: Option<Signing>,
     /// Where merges are pushed to, if they are.
     pub(super) remote: Option<Remote>,
-    /// Held while a worktree is made or removed: one at a time.
+    /// Held while a worktree is registered or removed, for moments: never while its files are checked out.
     pub(crate) places: Mutex<()>,
     /// Held while a base branch and its checkouts are moved: in the order in which they landed.
     pub(crate) landing: Mutex<()>,

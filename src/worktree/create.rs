@@ -34,12 +34,13 @@ impl From<NotMoved> for CreateError {
 ///
 /// What is left over at its path or under its branch's name is first kept under
 /// `refs/agent_runner/preserved/leftover/<branch>/` and then removed. If this fails, nothing of it stays.
+///
+/// Others make theirs meanwhile: they wait for each other's registration and never for a checkout.
 pub async fn create(
     repo: &Repository,
     place: &Place,
     commit: &CommitId,
 ) -> Result<(), CreateError> {
-    let _one_at_a_time = repo.places.lock().await;
     if !repo.has_commit(commit).await? {
         return Err(CreateError::NoSuchCommit(commit.clone()));
     }
@@ -71,17 +72,46 @@ pub(super) async fn build(
     commit: &CommitId,
     work: Option<&CommitId>,
 ) -> Result<(), CreateError> {
-    keep_leftovers(repo, place, commit).await?;
-    let delete = RemoveBranch::Delete {
-        expected: commit.clone(),
+    let registered = {
+        let _one_at_a_time = repo.places.lock().await;
+        make_way(repo, place, commit).await?;
+        register(repo, place, commit).await
     };
-    clear(repo, place, &delete).await?;
-    let built = fill(repo, place, commit, work).await;
+    let built = match registered {
+        Ok(()) => fill(repo, place, commit, work).await,
+        Err(error) => Err(error),
+    };
     if built.is_err() {
+        let _one_at_a_time = repo.places.lock().await;
         // The first error is the one to tell; what cannot be cleared now is a leftover next time.
-        let _ = clear(repo, place, &delete).await;
+        let _ = clear(repo, place, &deleted_at(commit)).await;
     }
     built
+}
+
+/// Keeps what lies at the place and takes it away, with the branch.
+pub(super) async fn make_way(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+) -> Result<(), CreateError> {
+    keep_leftovers(repo, place, commit).await?;
+    Ok(clear(repo, place, &deleted_at(commit)).await?)
+}
+
+fn deleted_at(commit: &CommitId) -> RemoveBranch {
+    RemoveBranch::Delete {
+        expected: commit.clone(),
+    }
+}
+
+async fn register(repo: &Repository, place: &Place, commit: &CommitId) -> Result<(), CreateError> {
+    effect::awaits(Effect::PlaceRegister)
+        .await
+        .map_err(Error::from)?;
+    place.register(repo)?;
+    let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
+    Ok(repo.edit_refs(&[edit], "a run starts here").await?)
 }
 
 async fn fill(
@@ -90,12 +120,6 @@ async fn fill(
     commit: &CommitId,
     work: Option<&CommitId>,
 ) -> Result<(), CreateError> {
-    effect::awaits(Effect::PlaceRegister)
-        .await
-        .map_err(Error::from)?;
-    place.register(repo)?;
-    let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
-    repo.edit_refs(&[edit], "a run starts here").await?;
     let index = place.admin(repo).join("index");
     let read_tree = || {
         // Objects are there already. An index that a power cut made empty would be a damaged repository for git.
