@@ -145,7 +145,6 @@ pub async fn rate(
     for task in tasks {
         all += task.await??;
     }
-    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
     let all = all as f64;
     Ok(all / lasts.as_secs_f64())
 }

@@ -87,6 +87,16 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// Puts each bound this many times as far.
+    pub fn loosen(&mut self, slack: f64) {
+        for line in &mut self.lines {
+            line.bound = line.bound.map(|bound| match bound {
+                Bound::AtMost(most) => Bound::AtMost(most * slack),
+                Bound::AtLeast(least) => Bound::AtLeast(least / slack),
+            });
+        }
+    }
+
     pub fn is_met(&self) -> bool {
         self.lines.iter().all(Line::is_met)
     }

@@ -20,12 +20,6 @@ impl Series {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().saturating_sub(1);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "an index into a few thousand figures"
-        )]
         let at = (part * last as f64).round() as usize;
         sorted.get(at).copied().unwrap_or(f64::NAN)
     }

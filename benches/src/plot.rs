@@ -33,7 +33,6 @@ pub fn ratios(file: &Path, goals: &[Goal]) -> anyhow::Result<()> {
     drawing.fill(&WHITE).map_err(drawn)?;
     // Three decades below the bound, one above.
     let scale = f64::from(width - left - 30) / 4.0;
-    #[expect(clippy::cast_possible_truncation, reason = "a pixel")]
     let x = |value: f64| left + ((value.log10().clamp(-3.0, 1.0) + 3.0) * scale) as i32;
     let words = ("sans-serif", 13).into_font().color(&BLACK);
     for (row, (name, value)) in lines.iter().enumerate() {

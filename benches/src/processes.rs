@@ -65,7 +65,6 @@ pub fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
         .take(2)
         .filter_map(|word| word.parse::<f64>().ok())
         .sum();
-    #[expect(clippy::cast_precision_loss, reason = "100")]
     let per_second = rustix::param::clock_ticks_per_second() as f64;
     Ok(ticks / per_second)
 }

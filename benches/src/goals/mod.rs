@@ -13,7 +13,8 @@ mod supervision;
 use crate::goal::Goal;
 use crate::ground::Ground;
 
-type Measure = fn(&Ground) -> anyhow::Result<Goal>;
+/// How a goal is measured.
+pub type Measure = fn(&Ground) -> anyhow::Result<Goal>;
 
 /// In the order of docs/performance.md.
 pub const ALL: [(&str, Measure); 12] = [

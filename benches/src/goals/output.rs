@@ -12,7 +12,6 @@ use crate::processes::{cpu_seconds, program};
 use crate::served::Served;
 
 /// G9: an agent that prints as fast as it can, beside a reader that throws everything away.
-#[expect(clippy::cast_precision_loss, reason = "bytes of one output")]
 pub fn output(ground: &Ground) -> anyhow::Result<Goal> {
     let bytes: u64 = if ground.fast {
         100_000_000

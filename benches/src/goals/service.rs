@@ -28,7 +28,6 @@ pub fn service(ground: &Ground) -> anyhow::Result<Goal> {
         served.restart()?;
         full.add(served.ready_after);
     }
-    #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
     let size = std::fs::metadata(&ground.program)?.len() as f64;
     let line = |ours_is: String, floor_is: &str, unit, ours, floor| Line {
         ours_is,

@@ -13,7 +13,6 @@ use crate::processes::bytes_of;
 use crate::served::Served;
 
 /// G10: deliveries, beside a server that encodes for each reader; memory of a reader; how late a line is.
-#[expect(clippy::cast_precision_loss, reason = "counts of frames")]
 pub fn streams(ground: &Ground) -> anyhow::Result<Goal> {
     let repository = ground.repository(Size::Small)?;
     let served = Served::start(ground, &repository, &["--pool=1"])?;
@@ -73,7 +72,6 @@ pub fn streams(ground: &Ground) -> anyhow::Result<Goal> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of frames")]
 fn rate(read: &[Read], took: Duration) -> f64 {
     let frames: u64 = read.iter().map(|read| read.frames).sum();
     frames as f64 / took.as_secs_f64()
@@ -112,10 +110,6 @@ async fn delivered(served: &Served, readers: usize, frames: u64) -> anyhow::Resu
 }
 
 /// Memory of a reader in bytes, and the 99th percentile of how late a line is in microseconds.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "thousands of readers, and nanoseconds"
-)]
 async fn paced(served: &Served, readers: usize) -> anyhow::Result<(f64, f64)> {
     let (run, mark) = agent(served, "paced:200").await?;
     let memory = || bytes_of(served.pid, "smaps_rollup", "Anonymous:");

@@ -11,7 +11,6 @@ use crate::served::Served;
 const WATCHED: Duration = Duration::from_secs(10);
 
 /// G8: many agents that do nothing.
-#[expect(clippy::cast_precision_loss, reason = "a few hundred")]
 pub fn supervision(ground: &Ground) -> anyhow::Result<Goal> {
     let count = if ground.fast { 40 } else { 200 };
     let repository = ground.repository(Size::Small)?;
