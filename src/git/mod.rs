@@ -19,6 +19,7 @@ mod diff;
 mod error;
 mod files;
 mod full_disk;
+mod inside;
 mod left_out;
 mod locks;
 mod many;

@@ -3,6 +3,7 @@
 
 mod candidates;
 mod hostile;
+mod inside;
 mod landing;
 mod litter;
 mod notes;

@@ -1,0 +1,27 @@
+//! git in process: its answers are git's, and they need no git.
+
+use std::path::Path;
+
+use agent_runner_api::git::{Program, Repository};
+
+use super::scene::try_git;
+
+mod history;
+mod reads;
+
+/// A repository whose git is gone once it is open: what is still answered is answered in process.
+async fn without_git(root: &Path, view: &Path) -> Repository {
+    let folder = tempfile::tempdir().unwrap();
+    let real = super::scene::program().await;
+    std::os::unix::fs::symlink(real.path(), folder.path().join("git")).unwrap();
+    let program = Program::find(folder.path().as_os_str()).await.unwrap();
+    let repo = Repository::open(program, root, view).await.unwrap();
+    drop(folder);
+    repo
+}
+
+/// What git prints; `None` if it fails.
+fn git_says(folder: &Path, args: &[&str]) -> Option<Vec<u8>> {
+    let output = try_git(folder, &[&["--no-replace-objects"], args].concat());
+    output.status.success().then_some(output.stdout)
+}
