@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ use crate::worktree::{self, Settle};
 
 /// How long an agent may stay after its last word without another: a command that it left in the background may wake it.
 const LINGER: Duration = Duration::from_secs(300);
+/// How late output may be seen whose wake-up was lost: each look wakes the service.
+const UNSEEN: Duration = Duration::from_secs(15);
 /// How much of the output is read between two looks at anything else.
 const READ_AT_ONCE: usize = 1024 * 1024;
 
@@ -47,15 +50,17 @@ pub(super) struct Working {
 
 /// What there is to look at while an agent works.
 pub(super) enum Seen {
-    /// Its output has grown, or a second has gone.
+    /// Its output has grown, or some seconds have gone.
     Output,
     /// Something about its supervisor.
     Supervisor(News),
 }
 
 /// The output of one attempt, read into a transcript.
+///
+/// The file is opened for each look and not kept: a run at work costs the service one descriptor, its supervisor's.
 struct Reading {
-    file: Option<File>,
+    output: PathBuf,
     offset: u64,
     transcript: Transcript,
 }
@@ -63,7 +68,7 @@ struct Reading {
 impl Reading {
     fn new(context: &Context, run: &Run, attempt: &Attempt) -> Reading {
         Reading {
-            file: File::open(context.files.of_run(run.id).output()).ok(),
+            output: context.files.of_run(run.id).output(),
             offset: attempt.output_from,
             transcript: Transcript::new(run.spec.agent),
         }
@@ -71,8 +76,14 @@ impl Reading {
 
     /// Reads on, at most `most` bytes and not over `limit`; how many there were.
     fn read(&mut self, most: usize, limit: u64) -> usize {
-        let Some(file) = &self.file else { return 0 };
-        let room = limit.saturating_sub(self.offset).min(most as u64);
+        let Ok(file) = File::open(&self.output) else {
+            return 0;
+        };
+        let length = file.metadata().map_or(0, |output| output.len());
+        let room = limit
+            .min(length)
+            .saturating_sub(self.offset)
+            .min(most as u64);
         let mut buffer = vec![0; usize::try_from(room).unwrap_or(most)];
         let n = file.read_at(&mut buffer, self.offset).unwrap_or(0);
         self.transcript.push_bytes(&buffer[..n]);
@@ -135,7 +146,7 @@ impl Working {
         tokio::select! {
             biased;
             news = news => Seen::Supervisor(news),
-            _ = self.growth.changed() => Seen::Output,
+            _ = self.growth.changed_within(UNSEEN) => Seen::Output,
         }
     }
 
