@@ -21,6 +21,7 @@ mod head;
 mod land;
 mod note;
 mod output;
+mod reading;
 mod recover;
 pub mod room;
 mod silence;
