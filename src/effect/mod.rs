@@ -137,6 +137,12 @@ effects! {
 
     /// An agent is asked to end because its run is aborted.
     AgentKill "agent.kill" moment,
+    /// The folder of a worktree is renamed aside.
+    LeaveMove "leave.move" effect,
+    /// The git dir of a worktree is renamed aside.
+    LeaveUnregister "leave.unregister" effect,
+    /// What was renamed aside is renamed into the trash: all of its work is kept.
+    LeaveTrash "leave.trash" effect,
     /// The folder of a worktree is renamed into the trash.
     PlaceMove "place.move" effect,
     /// The git dir of a worktree is deleted.

@@ -17,6 +17,7 @@ pub enum FrameName {
     Candidate,
     Merged,
     Aborted,
+    Preserved,
     Restored,
 }
 
@@ -35,6 +36,7 @@ impl FrameName {
             FrameName::Candidate => "candidate",
             FrameName::Merged => "merged",
             FrameName::Aborted => "aborted",
+            FrameName::Preserved => "preserved",
             FrameName::Restored => "restored",
         }
     }

@@ -117,6 +117,7 @@ async fn a_card_has_one_live_run_and_is_free_when_it_is_aborted() {
                 Event::Aborted {
                     preserved: None,
                     missed: Vec::new(),
+                    preserving: false,
                 },
             ],
         )

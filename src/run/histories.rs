@@ -476,6 +476,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
         Step::FinishAbort => vec![Event::Aborted {
             preserved: None,
             missed: Vec::new(),
+            preserving: false,
         }],
         Step::Restore => asked(&Command::Restore),
         Step::ClearPlace => vec![Event::PlaceRemoved {

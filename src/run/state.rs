@@ -231,7 +231,19 @@ impl Run {
             self.phase,
             Phase::Preparing | Phase::Running | Phase::Aborting { .. }
         );
-        of_agent || self.round_under_way().is_some()
+        of_agent || self.is_preserving() || self.round_under_way().is_some()
+    }
+
+    /// Whether it was aborted, and what was uncommitted is still to be kept.
+    #[must_use]
+    pub fn is_preserving(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Aborted {
+                preserving: true,
+                ..
+            }
+        )
     }
 
     /// Whether it holds its card or issue: another run for it needs `allow_parallel`.

@@ -1,9 +1,9 @@
 //! The place of a run: a linked worktree on a branch of its own, and removal that loses nothing.
 //!
 //! ```text
-//! create -> (the agent works) -> settle -> … -> preserve -> remove
-//!    ^                                              |
-//!    +------------------- restore ------------------+
+//! create -> (the agent works) -> settle -> … -> preserve -> remove          looked into first
+//!    ^                                       |  leave -> keep -> let_go       at once, and looked into after that
+//!    +---------------- restore --------------+
 //! ```
 //!
 //! Each step may be run again after a crash in the middle of it. What an agent leaves behind (a rewritten
@@ -16,6 +16,7 @@
 
 mod clean;
 mod create;
+mod leave;
 mod orphan;
 mod place;
 mod preserve;
@@ -28,6 +29,7 @@ mod trash;
 
 pub use clean::{check_out_clean, take_away_clean};
 pub use create::{CreateError, create};
+pub use leave::{Left, keep, leave, leaving_below, let_go};
 pub use orphan::{is_registered, set_aside};
 pub use place::{Place, trash_below};
 pub use preserve::{Preserved, preserve};

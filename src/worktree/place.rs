@@ -42,6 +42,11 @@ impl Place {
         }
     }
 
+    /// The root of all worktrees.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The folder with the files.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -56,6 +56,8 @@ pub enum Code {
     CandidateLeft,
     /// The trash is not emptied.
     TrashLeft,
+    /// Work that was taken from its place is not kept yet.
+    LeavingLeft,
     /// Work that was preserved has no ref.
     PreservedMissing,
     /// A run is said to be running and its agent is not.
@@ -110,6 +112,7 @@ impl Code {
             | Code::RefOrphaned
             | Code::CandidateLeft
             | Code::TrashLeft
+            | Code::LeavingLeft
             | Code::PreservedMissing
             | Code::NoteMissing
             | Code::FilesOrphaned
@@ -147,6 +150,7 @@ impl Code {
             Code::RefOrphaned => ("ref_orphaned", "I5", "places"),
             Code::CandidateLeft => ("candidate_left", "I5", "places"),
             Code::TrashLeft => ("trash_left", "I5", "places"),
+            Code::LeavingLeft => ("leaving_left", "I13", "places"),
             Code::PreservedMissing => ("preserved_missing", "I13", "places"),
             Code::ProcessMissing => ("process_missing", "I3", "processes"),
             Code::ProcessLeft => ("process_left", "I4", "processes"),

@@ -34,6 +34,12 @@ pub(super) async fn preserved(look: &mut Look<'_>) -> anyhow::Result<()> {
         };
         let found = |why: String| of_run(item("preserved", &name, why), run.id);
         let ended = match run.phase {
+            Phase::Aborted {
+                preserving: true, ..
+            } => {
+                look.left(found("its work is still being preserved".to_owned()));
+                continue;
+            }
             Phase::Aborted { at, .. } | Phase::Merged { at, .. } => at,
             _ => {
                 look.left(found("its run has not ended".to_owned()));

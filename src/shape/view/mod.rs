@@ -11,7 +11,9 @@ mod proof;
 mod run;
 mod stats;
 
-pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView};
+pub use answer::{
+    AbortedView, Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView,
+};
 pub use attestation::AttestationView;
 pub use checks::{
     CheckView, CheckedItemView, ChecksView, FeedbackView, OnBaseView, RoundAccepted, RoundView,

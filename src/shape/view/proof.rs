@@ -37,6 +37,8 @@ pub struct DetailView {
     pub supervisor_silent: Option<Silence>,
     /// Where the work of an aborted run is kept.
     pub preserved_commit: Option<String>,
+    /// Whether the run was aborted and what was uncommitted is still to be kept: `preserved_commit` is the branch's tip then.
+    pub preserving: bool,
     /// What of an aborted run could not be kept or taken away, a sentence each.
     pub not_preserved: Vec<String>,
 }
@@ -197,6 +199,7 @@ impl DetailView {
                 Phase::Aborted { preserved, .. } => preserved.as_ref().map(ToString::to_string),
                 _ => None,
             },
+            preserving: run.is_preserving(),
             not_preserved: match &run.phase {
                 Phase::Aborted { missed, .. } => missed.clone(),
                 _ => Vec::new(),
