@@ -15,6 +15,7 @@ mod found;
 mod gc;
 pub mod own;
 mod payload;
+mod pool;
 pub mod prompt;
 pub mod proof;
 pub mod refused;

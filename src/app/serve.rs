@@ -28,6 +28,7 @@ use crate::runner::definition::Known;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
+use crate::runner::pool::{self, Pool};
 use crate::runner::room::Room;
 use crate::runner::tokens::AgentTokens;
 use crate::runner::{Context, Lanes, Runner};
@@ -166,6 +167,7 @@ async fn serve_until_told(
     let router = http::router(app, http::Guard::new(port, origins));
     announce(&context, address, port, max_running);
     tokio::spawn(gc_daily(context.clone()));
+    tokio::spawn(pool::keep(context.clone()));
     tokio::spawn(mend_after_start(context.clone()));
     let looked_at = context.clone();
     tokio::spawn(async move {
@@ -310,8 +312,10 @@ async fn open(
     })?;
     let room = Room::of(&config, repository.common_dir());
     let check_slots = CheckSlots::new(config.max_checks);
+    let pool = Pool::new(&config, &repository);
     let context = Context {
         room,
+        pool,
         check_slots,
         config,
         base,

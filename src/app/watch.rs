@@ -63,6 +63,7 @@ impl App {
             max_running: u32::try_from(config.max_running).unwrap_or(u32::MAX),
             running: u32::try_from(self.runner().running()).unwrap_or(u32::MAX),
             queued: count("queued"),
+            pool: self.pool(),
             disk,
             containment: self.containment(),
             check_network: self.check_network(),
@@ -164,6 +165,7 @@ impl App {
                 "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
             );
         }
+        text.push_str(&self.pool_figures());
         text
     }
 

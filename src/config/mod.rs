@@ -67,6 +67,10 @@ pub struct Config {
     pub limits: Limits,
     /// The free bytes below which no agent is started; 0 for no floor.
     pub disk_floor_bytes: u64,
+    /// How many worktrees stand ready.
+    pub pool: PoolSize,
+    /// How long without a run until none does; `None` is for ever.
+    pub pool_idle: Option<Duration>,
     /// What holds the processes of an attempt together.
     pub containment: Containment,
     /// The network that checks run in.
@@ -95,6 +99,20 @@ pub struct Config {
     pub app_pages: String,
     /// What the server says about itself.
     pub log: Log,
+}
+
+/// How many worktrees stand ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolSize {
+    /// So many; 0 for none.
+    Fixed(usize),
+    /// As many as runs come.
+    Adaptive,
+}
+
+impl PoolSize {
+    /// The most that can be asked for: each is a checkout on the disk.
+    const MOST: usize = 64;
 }
 
 /// What holds the processes of an attempt together beside its supervisor.
@@ -244,6 +262,11 @@ impl Config {
                 })?,
             },
             disk_floor_bytes: layers.required("disk_floor_bytes", value::bytes_or_none)?,
+            pool: layers.required("pool", value::pool)?,
+            pool_idle: match layers.required("pool_idle_s", value::parsed::<u64>)? {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
             containment: layers.required("containment", value::containment)?,
             check_network: layers.required("check_network", value::check_network)?,
             stop_grace: Duration::from_secs(layers.required("stop_grace_s", value::parsed::<u64>)?),

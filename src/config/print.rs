@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::settings::SETTINGS;
-use super::{Config, Layers, LogFormat, Source};
+use super::{Config, Layers, LogFormat, PoolSize, Source};
 
 /// The settings in force as TOML, each with a comment that says where it came from. Settings without a value are
 /// comments altogether.
@@ -88,6 +88,11 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "limits.max_memory_bytes" => number(limits.max_memory_bytes?),
         "limits.max_tasks" => number(limits.max_tasks?.into()),
         "limits.cpu_weight" => number(limits.cpu_weight?.into()),
+        "pool" => match config.pool {
+            PoolSize::Fixed(slots) => number(slots as u64),
+            PoolSize::Adaptive => "adaptive".into(),
+        },
+        "pool_idle_s" => number(config.pool_idle.map_or(0, |idle| idle.as_secs())),
         "containment" => config.containment.as_str().into(),
         "check_network" => config.check_network.as_str().into(),
         "stop_grace_s" => number(config.stop_grace.as_secs()),

@@ -178,6 +178,18 @@ pub const SETTINGS: &[Setting] = &[
         "Free bytes below which no agent is started, on each file system that the service writes to; 0 for no floor",
     ),
     line(
+        "pool",
+        "N",
+        Value("2"),
+        "Worktrees that stand ready for the next runs, 0 to 64, or adaptive: as many as runs started in the last five minutes, 1 to 8",
+    ),
+    line(
+        "pool_idle_s",
+        "SECONDS",
+        Value("0"),
+        "Time without a new run after which no worktree stands ready, until the next one; 0 for never",
+    ),
+    line(
         "limits.max_memory_bytes",
         "BYTES",
         Found("none"),

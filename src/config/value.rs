@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{CheckNetwork, Containment, LogFormat};
+use super::{CheckNetwork, Containment, LogFormat, PoolSize};
 
 /// A value as it was written: the file has lists, flags and variables have text only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,15 @@ pub fn containment(raw: &Raw) -> Parsed<Containment> {
     let word = raw.one()?.trim();
     let found = all.into_iter().find(|one| one.as_str() == word);
     found.ok_or_else(|| "it must be auto, systemd, cgroup or none".into())
+}
+
+/// How many worktrees stand ready.
+pub fn pool(raw: &Raw) -> Parsed<PoolSize> {
+    if raw.one()?.trim() == "adaptive" {
+        return Ok(PoolSize::Adaptive);
+    }
+    let number = parsed(raw).map_err(|_| "it must be a number or adaptive".to_owned())?;
+    within(number, (0, PoolSize::MOST)).map(PoolSize::Fixed)
 }
 
 /// The network that checks run in.

@@ -78,6 +78,29 @@ effects! {
     /// The mark of the unfinished is taken away.
     PlaceFinish "place.finish" effect,
 
+    /// The folder and the git dir of a ready worktree are made.
+    PoolRegister "pool.register" effect,
+    /// Its files are checked out.
+    PoolCheckout "pool.checkout" effect,
+    /// It is brought to another commit.
+    PoolCatchUp "pool.catch_up" effect,
+    /// It is said that it is ready.
+    PoolReady "pool.ready" effect,
+    /// It is claimed for a run, whose branch is made.
+    PoolClaim "pool.claim" effect,
+    /// Its small files are written anew, beside their names.
+    PoolConnect "pool.connect" effect,
+    /// Its git dir gets the name of the run's, and the files get theirs.
+    PoolRename "pool.rename" effect,
+    /// Its folder gets the path of the run's.
+    PoolMove "pool.move" effect,
+    /// The mark of the unfinished is taken away.
+    PoolFinish "pool.finish" effect,
+    /// Its folder is renamed into the trash.
+    PoolGiveBack "pool.give_back" effect,
+    /// Its git dir is deleted.
+    PoolUnregister "pool.unregister" effect,
+
     /// The folders of a run and its output file are made.
     FilesMake "files.make" effect,
     /// The attempt's folder and prompt are written.

@@ -21,6 +21,7 @@ mod head;
 mod land;
 mod note;
 mod output;
+pub mod pool;
 mod reading;
 mod recover;
 pub mod room;
@@ -59,6 +60,7 @@ use files::Files;
 pub use gate::{Asked, ask_gate, base_tip, current_head};
 pub use land::{CheckFailed, Landed, Lanes, MergeAnswer, MergeAsk, NotMerged, conflict_of};
 pub use note::{merge_of, write_note};
+use pool::Pool;
 use room::Room;
 use slots::Slots;
 pub use take_away::{NotAborted, NotRestored};
@@ -81,6 +83,8 @@ pub struct Context {
     pub files: Files,
     /// The file systems that all this lies on.
     pub room: Room,
+    /// The worktrees that stand ready.
+    pub pool: Pool,
     /// This program: its hidden subcommands are the supervisor.
     pub binary: PathBuf,
     /// Its path, for what an agent is to call; nothing if that is not known.

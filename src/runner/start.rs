@@ -22,7 +22,7 @@ use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervise
 use crate::run::event::{AgentProcess, AttemptKind};
 use crate::run::state::Attempt;
 use crate::run::{AgentKind, AttemptId, Event, Failure, FailureCode, Phase, Run, RunId};
-use crate::worktree::{self, Place};
+use crate::worktree::Place;
 
 /// An attempt that waits.
 struct Planned {
@@ -160,7 +160,11 @@ impl Driver {
         } else {
             context.journal.record(self.id, intent).await?
         };
-        if let Err(error) = worktree::create(&context.repository, &place, &base_commit).await {
+        if let Err(error) = context
+            .pool
+            .place(&context.repository, &place, &base_commit)
+            .await
+        {
             let error = anyhow::Error::new(error);
             return fail(format!("the worktree could not be made: {error:#}"));
         }

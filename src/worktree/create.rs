@@ -1,10 +1,11 @@
 //! Making a worktree on a new branch.
 
+use super::check_out::{Pace, catch_up, check_out, forget_staged};
 use super::place::Place;
 use super::remove::{RemoveBranch, clear};
 use super::snapshot::snapshot;
 use crate::effect::{self, Effect};
-use crate::git::{Error, Head, Identity, LONG, NotMoved, RefEdit, RefName, Repository, read_head};
+use crate::git::{Error, Head, Identity, NotMoved, RefEdit, RefName, Repository, read_head};
 use crate::run::CommitId;
 
 /// Why there is no worktree.
@@ -51,11 +52,7 @@ pub async fn create(
 }
 
 /// Whether it is there, whole, on its branch at this commit.
-pub(super) async fn is_made(
-    repo: &Repository,
-    place: &Place,
-    commit: &CommitId,
-) -> Result<bool, Error> {
+pub async fn is_made(repo: &Repository, place: &Place, commit: &CommitId) -> Result<bool, Error> {
     let branch = place.branch().to_ref();
     let admin = place.admin(repo);
     Ok(place.is_there()
@@ -120,30 +117,17 @@ async fn fill(
     commit: &CommitId,
     work: Option<&CommitId>,
 ) -> Result<(), CreateError> {
-    let index = place.admin(repo).join("index");
-    let read_tree = || {
-        // Objects are there already. An index that a power cut made empty would be a damaged repository for git.
-        repo.call("read-tree")
-            .checkout(&place.path(), &index)
-            .config("core.fsync=index")
-            .timeout(LONG)
-    };
+    let (folder, index) = (place.path(), place.admin(repo).join("index"));
     effect::awaits(Effect::PlaceCheckout)
         .await
         .map_err(Error::from)?;
-    read_tree()
-        .args(["--reset", "-u", commit.as_str()])
-        .run()
-        .await?;
+    check_out(repo, &folder, &index, commit, Pace::Now).await?;
     if let Some(work) = work {
         effect::awaits(Effect::PlaceWork)
             .await
             .map_err(Error::from)?;
-        read_tree()
-            .args(["-m", "-u", commit.as_str(), work.as_str()])
-            .run()
-            .await?;
-        read_tree().args(["--reset", commit.as_str()]).run().await?;
+        catch_up(repo, &folder, &index, (commit, work), Pace::Now).await?;
+        forget_staged(repo, &folder, &index, commit).await?;
     }
     effect::awaits(Effect::PlaceFinish)
         .await

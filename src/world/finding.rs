@@ -50,6 +50,10 @@ pub enum Code {
     PlaceOrphaned,
     /// A worktree is there though its run has ended.
     PlaceLeft,
+    /// Something of a ready worktree that nobody knows.
+    SlotOrphaned,
+    /// A worktree that stands ready is not as it was made.
+    SlotTouched,
     /// A ref of ours belongs to nothing.
     RefOrphaned,
     /// A candidate is held that nobody lands.
@@ -109,6 +113,8 @@ impl Code {
         match self {
             Code::PlaceOrphaned
             | Code::PlaceLeft
+            | Code::SlotOrphaned
+            | Code::SlotTouched
             | Code::RefOrphaned
             | Code::CandidateLeft
             | Code::TrashLeft
@@ -147,6 +153,8 @@ impl Code {
             Code::BranchMissing => ("branch_missing", "I5", "places"),
             Code::PlaceOrphaned => ("place_orphaned", "I5", "places"),
             Code::PlaceLeft => ("place_left", "I5", "places"),
+            Code::SlotOrphaned => ("slot_orphaned", "I5", "places"),
+            Code::SlotTouched => ("slot_touched", "I5", "places"),
             Code::RefOrphaned => ("ref_orphaned", "I5", "places"),
             Code::CandidateLeft => ("candidate_left", "I5", "places"),
             Code::TrashLeft => ("trash_left", "I5", "places"),
@@ -188,6 +196,8 @@ pub(super) enum Remedy {
     EndCgroup(RunId, Cgroup),
     /// The folder of a round of checks is removed.
     TakeRound(PathBuf),
+    /// The worktree of the pool that has this id is taken away.
+    GiveBack(String),
     /// The place's work is kept under a ref, then the place is removed.
     SetAside(Place),
 }
@@ -257,6 +267,7 @@ impl Finding {
             | Remedy::Note(_)
             | Remedy::EndCgroup(..)
             | Remedy::TakeRound(_)
+            | Remedy::GiveBack(_)
             | Remedy::EmptyTrash => true,
         }
     }

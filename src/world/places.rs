@@ -14,6 +14,7 @@ use crate::git::{BranchName, Checkout, Head, RefName};
 use crate::process;
 use crate::run::{CommitId, Phase, Run, RunId};
 use crate::runner::Context;
+use crate::runner::pool::Wrong;
 use crate::store::audit::Audit;
 use crate::worktree::{self, Place, leaving_below, trash_below};
 
@@ -38,6 +39,8 @@ pub(super) struct Seen {
     folders: BTreeSet<String>,
     /// What has left its place.
     leaving: BTreeSet<String>,
+    /// The ids of what lies on the pool's shelf.
+    slots: Vec<String>,
 }
 
 pub(super) async fn seen(context: &Context) -> Result<Seen, CheckError> {
@@ -52,6 +55,7 @@ pub(super) async fn seen(context: &Context) -> Result<Seen, CheckError> {
         leaving: names_in(&leaving_below(&context.config.worktrees_root))?
             .into_iter()
             .collect(),
+        slots: context.pool.on_shelf()?,
     })
 }
 
@@ -69,6 +73,7 @@ pub(super) fn check(
     }
     findings.extend(refs(context, seen, audit));
     findings.extend(leaving(root, seen, audit));
+    findings.extend(slots(context, seen));
     let trash = trash_below(root);
     let left = worktree::left_in_trash(&trash);
     if !left.is_empty() {
@@ -120,6 +125,27 @@ fn leaving(root: &Path, seen: &Seen, audit: &Audit) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Worktrees of the pool that are not what it takes them for.
+fn slots(context: &Context, seen: &Seen) -> Vec<Finding> {
+    let wrong = context.pool.wrong(&seen.slots).into_iter();
+    let findings = wrong.map(|(id, wrong)| {
+        let (code, detail) = match wrong {
+            Wrong::Unknown => (
+                Code::SlotOrphaned,
+                "a worktree of the pool that it does not know",
+            ),
+            Wrong::Touched => (
+                Code::SlotTouched,
+                "somebody was at a worktree that stands ready",
+            ),
+        };
+        let at = context.pool.folder().join(&id).display().to_string();
+        let mend = "it is taken away, and another one made";
+        Finding::new(code, at, detail).by(Remedy::GiveBack(id), mend)
+    });
+    findings.collect()
 }
 
 /// The name of what is in the trash has the time when it came there.

@@ -147,6 +147,7 @@ impl Driver {
             commit: commit.clone(),
         };
         self.context().journal.record(self.id, vec![event]).await?;
+        self.context().pool.wake();
         Ok(match landed {
             merge::Landed::Now { checkouts, behind } => {
                 for behind in behind {

@@ -17,6 +17,7 @@ use agent_runner_api::runner::checks::engine::{self, Done, Order, Ordered};
 use agent_runner_api::runner::definition::Known;
 use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
+use agent_runner_api::runner::pool::Pool;
 use agent_runner_api::runner::room::Room;
 use agent_runner_api::runner::tokens::AgentTokens;
 use agent_runner_api::runner::{Context, Lanes};
@@ -115,6 +116,7 @@ impl Stage {
             journal: Journal::open(Store::open(&config.db).unwrap()).unwrap(),
             content: ContentStore::open(files.evidence()).unwrap(),
             room: Room::of(&config, repository.common_dir()),
+            pool: Pool::new(&config, &repository),
             repository,
             tokens: AgentTokens::open(&files.token_secret()).unwrap(),
             files,

@@ -19,6 +19,7 @@ mod merge;
 mod merge_queue;
 mod monorepo;
 mod once;
+mod pool;
 mod proof;
 mod pushed;
 mod queue;

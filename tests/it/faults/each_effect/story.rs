@@ -30,6 +30,9 @@ pub enum Story {
     Message,
     /// What was preserved is past its time.
     Expire,
+    /// A run claims the worktree that stood ready; the pool is filled again, follows the base, and gives back what
+    /// somebody was at.
+    Pool,
     /// The service died before the supervisor began.
     NeverStarted,
     /// Service, supervisor and agent died together.
@@ -37,7 +40,7 @@ pub enum Story {
 }
 
 impl Story {
-    pub const ALL: [Story; 9] = [
+    pub const ALL: [Story; 10] = [
         Story::Create,
         Story::Prove,
         Story::Merge,
@@ -45,6 +48,7 @@ impl Story {
         Story::Attach,
         Story::Message,
         Story::Expire,
+        Story::Pool,
         Story::NeverStarted,
         Story::Lost,
     ];
@@ -58,7 +62,10 @@ const WORK: &str = "write work.txt done\ngit add -A\ngit commit -q -m work\nwrit
 /// Plays the story and then on to the merge of its run. Answers what the story itself passed, if there is no fault.
 pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     let keep_days = if story == Story::Expire { "0" } else { "30" };
-    let setup = Setup::new().flag("--preserved-keep-days", keep_days);
+    let size = if story == Story::Pool { "1" } else { "0" };
+    let setup = Setup::new()
+        .flag("--preserved-keep-days", keep_days)
+        .with_pool(size);
     let arm = |setup: &Setup| match fault {
         Some(fault) => fault.arm(setup),
         None => trace(setup),
@@ -105,6 +112,13 @@ impl Scene {
             Story::Create => {
                 arm(&setup);
                 return (setup.start(), scene(None));
+            }
+            Story::Pool => {
+                let server = setup.start();
+                server.wait_for_pool(1);
+                server.kill();
+                arm(&server);
+                return (server, scene(None));
             }
             Story::NeverStarted => {
                 let die = "supervisor.spawn=1*return(abort)";
@@ -176,6 +190,19 @@ impl Scene {
         match story {
             Story::Create => {
                 patient.finished(&id);
+            }
+            Story::Pool => {
+                let is_full = || {
+                    let pool = &patient.get("/api/health")["pool"];
+                    pool["state"] == "full" && pool["at"] == json!([server.repo.master()])
+                };
+                patient.finished(&id);
+                patient.until_gone(is_full);
+                server.repo.commit("moved.txt", "moved\n");
+                patient.until_gone(is_full);
+                let slot = server.slots().remove(0);
+                fs::write(slot.join("planted"), "").unwrap();
+                patient.until_gone(|| !slot.exists() && is_full());
             }
             // From the start of the agent on it is as any other.
             Story::NeverStarted => patient.started(&id),
