@@ -191,6 +191,12 @@ async fn serve_until_told(
     })
     .await;
     watchdog.abort();
+    let store = context.journal.store().clone();
+    // What agents' drivers still write goes on in the log, which the next start takes up.
+    let rested = tokio::task::spawn_blocking(move || store.rest()).await;
+    if let Err(error) = rested {
+        tracing::warn!(%error, "the database was not brought to rest");
+    }
     match served {
         Ok(()) => Ok(alone),
         Err(error) => Err(StartError::Failed(error.into())),

@@ -1,6 +1,7 @@
 //! What happened, in its order: appended with the state it leads to, followed by those who watch.
 
 pub mod append;
+mod at_hand;
 pub mod carry;
 pub mod cursor;
 pub mod encode;

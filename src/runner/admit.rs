@@ -70,11 +70,19 @@ impl Runner {
     /// A slot for a run that is not stored yet, if one is free and nobody has waited for it.
     async fn slot_of_new(&self, run: RunId) -> Result<Option<Slot>, StoreError> {
         let _one_at_a_time = self.filling.lock().await;
-        let queue = self.context().journal.store().read(runs::queue)?;
+        let queue = self.waiting()?;
         if queue.iter().any(|waits| !self.slots.holds(*waits)) {
             return Ok(None);
         }
         Ok(self.slots.take(run))
+    }
+
+    /// The first that wait, in their order. Those that hold a slot already are passed over; the others find none left
+    /// after these.
+    fn waiting(&self) -> Result<Vec<RunId>, StoreError> {
+        let enough = self.slots.taken() + self.context.config.max_running + 1;
+        let store = self.context.journal.store();
+        store.read(|db| runs::queue(db, enough))
     }
 
     /// Starts what waits, as far as slots are free, and answers once the agent of `run` is started or could not be.
@@ -106,7 +114,7 @@ impl Runner {
         mut tell: Option<(RunId, &mut Option<oneshot::Receiver<Run>>)>,
     ) -> Result<(), StoreError> {
         let _one_at_a_time = self.filling.lock().await;
-        for run in self.context.journal.store().read(runs::queue)? {
+        for run in self.waiting()? {
             if self.slots.holds(run) {
                 continue;
             }
