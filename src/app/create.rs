@@ -6,13 +6,15 @@ use super::App;
 use super::fields::{PROMPT_MAX, bad_fields, lacking};
 use super::prompt;
 use super::refused::{FieldProblem, Refused};
+use super::sparse::Asked;
 use super::workflows::built_in;
 use crate::dod::{ItemSpec, item};
 use crate::git::{BranchName, RefName};
 use crate::journal::{Answer, Creation, IdempotencyKey, NewRun as Stored, NotCreated};
 use crate::run::event::AttemptKind;
 use crate::run::{
-    AgentKind, AttemptId, Command, CommitId, Event, Limits, Run, RunId, Spec, Status, StubReason,
+    AgentKind, AttemptId, Command, CommitId, Cone, Event, Limits, Run, RunId, Spec, Status,
+    StubReason,
 };
 use crate::runner::definition::{self, Defined, Part};
 use crate::shape::request::{NewRun, NewWorkflow, is_blank};
@@ -194,6 +196,13 @@ impl App {
             .base
             .clone()
             .unwrap_or_else(|| self.context().base.clone());
+        let asked = match Asked::of(&request, &workflow.settings) {
+            Ok(asked) => Some(asked),
+            Err(problem) => {
+                bad.push(problem);
+                None
+            }
+        };
         let mut tip = None;
         match RefName::branch(&base) {
             Err(error) => bad.push(FieldProblem::new("/base", error.to_string())),
@@ -223,9 +232,10 @@ impl App {
             );
             Vec::new()
         });
-        let (true, Some(tip)) = (bad.is_empty(), tip) else {
+        let (true, Some(tip), Some(asked)) = (bad.is_empty(), tip, asked) else {
             return Err(Refused::Invalid(bad));
         };
+        let sparse = asked.at(&self.context().repository, &tip).await?;
         let app = request.kanban_app.as_deref();
         let written = Part::of_workflow(workflow_name, workflow.dod.clone());
         let more = Part::of_request(more);
@@ -247,6 +257,7 @@ impl App {
                 &branch,
                 &items,
                 base,
+                sparse,
                 agent_asked,
             )
             .await?;
@@ -286,6 +297,7 @@ impl App {
         branch: &BranchName,
         dod: &[ItemSpec],
         base: String,
+        sparse: Cone,
         agent_asked: AgentKind,
     ) -> Result<Spec, Refused> {
         let context = self.context();
@@ -300,6 +312,7 @@ impl App {
             request,
             branch.as_str(),
             dod,
+            sparse.folders(),
             issue_body.as_deref(),
         )?;
         let stub = if context.config.stub || agent_asked == AgentKind::Stub {
@@ -340,6 +353,7 @@ impl App {
             stub,
             model: request.model.clone().or_else(|| workflow.model.clone()),
             base,
+            sparse,
             limits,
             env,
             labels: request.labels.clone(),

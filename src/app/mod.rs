@@ -20,6 +20,7 @@ pub mod prompt;
 pub mod proof;
 pub mod refused;
 pub mod serve;
+mod sparse;
 mod stats;
 pub mod verify;
 pub mod watch;

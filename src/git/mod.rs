@@ -36,6 +36,7 @@ mod remote;
 mod repository;
 mod sample;
 mod signing;
+mod sparse;
 mod view;
 
 pub use checkouts::{Checkout, Head};
@@ -55,3 +56,4 @@ pub use signing::{Signature, Signing, SigningError, ssh_keygen};
 pub(crate) use call::{Call, LONG};
 pub(crate) use checkouts::{Busy, checked_out_at, read_head};
 pub(crate) use locks::Note;
+pub(crate) use sparse::SparseView;

@@ -174,6 +174,11 @@ impl Repository {
         self.inside.as_ref()
     }
 
+    /// Our own git dir, which shows it.
+    pub(super) fn view(&self) -> &Path {
+        &self.view
+    }
+
     /// A call on the objects and refs of this repository.
     pub(crate) fn call(&self, subcommand: &str) -> Call {
         Call::with_git_dir(self.program.path(), &self.view, subcommand)

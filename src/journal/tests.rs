@@ -48,6 +48,7 @@ fn new_run(card: Option<&str>, key: Option<(&str, &str)>) -> NewRun {
                     stub: None,
                     model: None,
                     base: "master".to_owned(),
+                    sparse: Default::default(),
                     limits: Limits::default(),
                     env: BTreeMap::new(),
                     labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),

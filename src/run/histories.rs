@@ -144,6 +144,7 @@ fn new_run() -> Run {
         stub: None,
         model: None,
         base: "master".to_owned(),
+        sparse: Default::default(),
         limits: Limits::default(),
         env: BTreeMap::new(),
         labels: BTreeMap::new(),

@@ -268,7 +268,8 @@ impl Driver {
     /// The run's place, by the branch that it was given.
     pub(super) fn place_of(&self, run: &Run) -> anyhow::Result<Place> {
         let branch = BranchName::try_from(run.branch.clone())?;
-        Ok(Place::new(&self.context().config.worktrees_root, &branch))
+        let place = Place::new(&self.context().config.worktrees_root, &branch);
+        Ok(place.with_cone(&run.spec.sparse))
     }
 }
 

@@ -4,6 +4,7 @@ use super::check_out::{Pace, catch_up, check_out, forget_staged};
 use super::place::Place;
 use super::remove::{RemoveBranch, clear};
 use super::snapshot::snapshot;
+use super::sparse;
 use crate::effect::{self, Effect};
 use crate::git::{Error, Head, Identity, NotMoved, RefEdit, RefName, Repository, read_head};
 use crate::run::CommitId;
@@ -107,6 +108,7 @@ async fn register(repo: &Repository, place: &Place, commit: &CommitId) -> Result
         .await
         .map_err(Error::from)?;
     place.register(repo)?;
+    sparse::describe(repo, place)?;
     let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
     Ok(repo.edit_refs(&[edit], "a run starts here").await?)
 }
@@ -121,13 +123,21 @@ async fn fill(
     effect::awaits(Effect::PlaceCheckout)
         .await
         .map_err(Error::from)?;
-    check_out(repo, &folder, &index, commit, Pace::Now).await?;
+    if place.cone().is_whole() {
+        check_out(repo, &folder, &index, commit, Pace::Now).await?;
+    } else {
+        sparse::check_out(repo, place, commit).await?;
+    }
     if let Some(work) = work {
         effect::awaits(Effect::PlaceWork)
             .await
             .map_err(Error::from)?;
-        catch_up(repo, &folder, &index, (commit, work), Pace::Now).await?;
-        forget_staged(repo, &folder, &index, commit).await?;
+        if place.cone().is_whole() {
+            catch_up(repo, &folder, &index, (commit, work), Pace::Now).await?;
+            forget_staged(repo, &folder, &index, commit).await?;
+        } else {
+            sparse::lay(repo, place, commit, work).await?;
+        }
     }
     effect::awaits(Effect::PlaceFinish)
         .await
@@ -148,7 +158,14 @@ pub(super) async fn keep_leftovers(
     let tip = repo.resolve(&place.branch().to_ref()).await?;
     let standing = place.standing(repo).await?.or(tip);
     let index = place.admin(repo).join("index");
-    let taken = snapshot(repo, &place.path(), Some(&index), standing.as_ref()).await?;
+    let taken = snapshot(
+        repo,
+        &place.path(),
+        Some(&index),
+        standing.as_ref(),
+        place.cone(),
+    )
+    .await?;
     let parent = standing.unwrap_or_else(|| commit.clone());
     let kept = if repo.tree_of(&parent).await? == taken.tree {
         parent

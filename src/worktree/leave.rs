@@ -252,7 +252,7 @@ pub async fn keep(
     let before = repo.tree_of(tip).await?;
     let (tree, missed) = if is_folder(&aside.files) {
         let index = aside.admin.join("index");
-        let taken = snapshot(repo, &aside.files, Some(&index), Some(tip)).await?;
+        let taken = snapshot(repo, &aside.files, Some(&index), Some(tip), place.cone()).await?;
         let mut missed = taken.missed.clone();
         missed.extend(specials(&aside.files).await?);
         (taken.tree.clone(), missed)

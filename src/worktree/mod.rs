@@ -26,6 +26,7 @@ mod remove;
 mod restore;
 mod settle;
 mod snapshot;
+mod sparse;
 mod special;
 mod trash;
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::effect::{self, Effect};
 use crate::git::{BranchName, Error, Head, RefName, Repository, read_head};
-use crate::run::CommitId;
+use crate::run::{CommitId, Cone};
 
 /// The folder, below the root of the worktrees, for what is being deleted: on the same file system, so that
 /// it is a rename.
@@ -36,6 +36,7 @@ pub fn trash_below(root: &Path) -> PathBuf {
 pub struct Place {
     root: PathBuf,
     branch: BranchName,
+    cone: Cone,
 }
 
 impl Place {
@@ -45,12 +46,28 @@ impl Place {
         Place {
             root: root.to_owned(),
             branch: branch.clone(),
+            cone: Cone::WHOLE,
         }
     }
 
     /// The root of all worktrees.
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The same with these folders of the tree only.
+    #[must_use]
+    pub fn with_cone(self, cone: &Cone) -> Place {
+        Place {
+            cone: cone.clone(),
+            ..self
+        }
+    }
+
+    /// The folders that its files are of.
+    #[must_use]
+    pub fn cone(&self) -> &Cone {
+        &self.cone
     }
 
     /// The folder with the files.

@@ -165,7 +165,9 @@ impl Pool {
         if is_there && worktree::is_made(repo, place, commit).await? {
             return Ok(());
         }
-        let claimed = match self.take(commit) {
+        // Ready ones have all folders of the tree.
+        let ready = place.cone().is_whole().then(|| self.take(commit)).flatten();
+        let claimed = match ready {
             Some(ready) => self.claim(repo, ready, place, commit).await,
             None => false,
         };

@@ -24,6 +24,8 @@ use crate::run::{Phase, Run, Silence};
 pub struct DetailView {
     #[serde(flatten)]
     pub run: RunView,
+    /// The folders that its worktree has; none for the whole tree.
+    pub sparse: Vec<String>,
     pub dod_items: Vec<ItemView>,
     /// SHA-256 of the items as they were read; `null` in runs of before version 0.2.
     pub dod_digest: Option<String>,
@@ -195,6 +197,7 @@ impl DetailView {
             gate,
             merge: MergeView::of(run, None),
             attempts: run.attempts.iter().map(AttemptView::of).collect(),
+            sparse: run.spec.sparse.folders().to_vec(),
             preserved_commit: match &run.phase {
                 Phase::Aborted { preserved, .. } => preserved.as_ref().map(ToString::to_string),
                 _ => None,

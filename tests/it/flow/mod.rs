@@ -27,6 +27,7 @@ mod races;
 mod redefined;
 mod refusals;
 mod signed;
+mod sparse;
 mod start;
 mod stats;
 mod stopping;

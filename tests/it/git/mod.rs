@@ -12,4 +12,5 @@ mod planted;
 mod reading;
 mod scene;
 mod settling;
+mod sparse;
 mod torn;
