@@ -14,6 +14,7 @@
 mod aside;
 mod borrowed;
 mod call;
+mod check_out;
 mod checkouts;
 mod diff;
 mod error;

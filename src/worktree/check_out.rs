@@ -1,4 +1,5 @@
-//! The files of a commit in a folder, with the index that knows them: by git, from the repository's own objects.
+//! The files of a commit in a folder, with the index that knows them, from the repository's own objects: in process where
+//! a run waits, by a git that goes behind everything else where nobody does.
 
 use std::path::Path;
 
@@ -22,8 +23,13 @@ pub(super) async fn check_out(
     commit: &CommitId,
     pace: Pace,
 ) -> Result<(), Error> {
-    let args = ["--reset", "-u", commit.as_str()];
-    read_tree(repo, folder, index, pace, &args).await
+    match pace {
+        Pace::Now => repo.check_out(folder, index, commit).await,
+        Pace::Background => {
+            let args = ["--reset", "-u", commit.as_str()];
+            read_tree(repo, folder, index, pace, &args).await
+        }
+    }
 }
 
 /// Brings an unchanged checkout of `from` to `to`, by the files that differ (git-read-tree(1), two tree merge). A file

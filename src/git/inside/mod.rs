@@ -13,8 +13,11 @@
 //!
 //! Deliberately absent: the network, hooks, filters, signatures, and texts of diffs.
 
+mod checkout;
 mod compare;
+mod create;
 mod history;
+mod index;
 mod objects;
 mod packed;
 mod refs;
@@ -25,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::repository::Repository;
+pub(super) use create::{Made, break_own};
 pub(super) use objects::Entry;
 use packed::Packed;
 

@@ -1,9 +1,10 @@
 //! Packed refs: read into memory, and read again when the file is another one.
 
 use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::PoisonError;
 
 use gix::ObjectId;
 use rustix::fs::OFlags;
@@ -82,25 +83,38 @@ pub(super) fn plain_file(path: &Path) -> Result<File, Odd> {
 impl Inside {
     /// What the packed refs have under this very name.
     pub(super) fn packed_ref(&self, name: &str) -> Result<Option<ObjectId>, Odd> {
+        self.in_packed(|refs| {
+            let exact = refs
+                .try_find(name)?
+                .filter(|found| found.name.as_bstr() == name);
+            Ok(exact.map(|found| found.target()))
+        })
+        .map(Option::flatten)
+    }
+
+    /// Whether there are packed refs below this name.
+    pub(super) fn packed_below(&self, name: &str) -> Result<bool, Odd> {
+        let prefix = format!("{name}/");
+        let below = self.in_packed(|refs| Ok(refs.iter_prefixed(prefix.into())?.next().is_some()));
+        Ok(below?.unwrap_or(false))
+    }
+
+    /// Looks into the packed refs as they are now; nothing if there are none.
+    fn in_packed<T>(
+        &self,
+        look: impl FnOnce(&gix::refs::packed::Buffer) -> Result<T, Odd>,
+    ) -> Result<Option<T>, Odd> {
         let path = self.common_dir.join("packed-refs");
-        let mut held = self
-            .packed
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.as_ref().is_some_and(|held| held.is_current(&path)) {
             *held = None;
             if let Err(error) = path.symlink_metadata()
-                && error.kind() == std::io::ErrorKind::NotFound
+                && error.kind() == ErrorKind::NotFound
             {
                 return Ok(None);
             }
             *held = Some(Packed::open(&path)?);
         }
-        let found = held
-            .as_ref()
-            .map(|held| held.refs.try_find(name))
-            .transpose()?;
-        let exact = found.flatten().filter(|found| found.name.as_bstr() == name);
-        Ok(exact.map(|found| found.target()))
+        held.as_ref().map(|held| look(&held.refs)).transpose()
     }
 }

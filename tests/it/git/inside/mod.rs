@@ -6,6 +6,8 @@ use agent_runner_api::git::{Program, Repository};
 
 use super::scene::try_git;
 
+mod checkouts;
+mod creating;
 mod history;
 mod reads;
 
@@ -24,4 +26,26 @@ async fn without_git(root: &Path, view: &Path) -> Repository {
 fn git_says(folder: &Path, args: &[&str]) -> Option<Vec<u8>> {
     let output = try_git(folder, &[&["--no-replace-objects"], args].concat());
     output.status.success().then_some(output.stdout)
+}
+
+/// A tree of these lines, whatever they are.
+#[expect(clippy::disallowed_methods, reason = "the user's git")]
+fn mktree(folder: &Path, lines: &str) -> String {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new("git")
+        .current_dir(folder)
+        .arg("mktree")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
