@@ -182,6 +182,14 @@ impl Scene {
     /// What may be struck; the run's id.
     fn act(&self, story: Story, patient: &Patient<'_>) -> String {
         let server = patient.server;
+        let pool_is_full = || {
+            let pool = &patient.get("/api/health")["pool"];
+            pool["state"] == "full" && pool["at"] == json!([server.repo.master()])
+        };
+        if story == Story::Pool {
+            // Or else nothing is there to be claimed.
+            patient.until_gone(pool_is_full);
+        }
         let id = self.run.clone().unwrap_or_else(|| {
             let answer = patient.create(&script(server));
             answer["run_id"].as_str().unwrap().to_owned()
@@ -192,17 +200,13 @@ impl Scene {
                 patient.finished(&id);
             }
             Story::Pool => {
-                let is_full = || {
-                    let pool = &patient.get("/api/health")["pool"];
-                    pool["state"] == "full" && pool["at"] == json!([server.repo.master()])
-                };
                 patient.finished(&id);
-                patient.until_gone(is_full);
+                patient.until_gone(pool_is_full);
                 server.repo.commit("moved.txt", "moved\n");
-                patient.until_gone(is_full);
+                patient.until_gone(pool_is_full);
                 let slot = server.slots().remove(0);
                 fs::write(slot.join("planted"), "").unwrap();
-                patient.until_gone(|| !slot.exists() && is_full());
+                patient.until_gone(|| !slot.exists() && pool_is_full());
             }
             // From the start of the agent on it is as any other.
             Story::NeverStarted => patient.started(&id),
