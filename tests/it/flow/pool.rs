@@ -104,8 +104,6 @@ fn waiting(server: &Server) -> String {
     format!("wait-for {}", server.mark_path("go"))
 }
 
-/// Seen red: without the rewritten `gitdir` git says that the worktree is prunable; without the index moved with it every
-/// file is staged as deleted.
 #[test]
 fn a_run_claims_a_ready_worktree_and_gets_exactly_the_files_that_git_makes() {
     let setup = Setup::new().with_pool("1");
@@ -173,7 +171,6 @@ fn a_claimed_worktree_lives_as_any_other_until_it_is_merged() {
     assert_eq!(server.pool()["missed"], 0);
 }
 
-/// Seen red: without the look at the base's files the pool stays where it was.
 #[test]
 fn the_pool_follows_the_base_whoever_moves_it() {
     let server = Setup::new().with_pool("2").start();
@@ -301,7 +298,6 @@ fn damage(server: &Server, slot: &Path, how: Damage) {
     }
 }
 
-/// Seen red for each, with what finds it taken out of `clean_at` or `ready_at`.
 #[rstest]
 fn a_worktree_that_is_not_as_it_was_made_is_given_back_at_the_start(
     #[values(
@@ -418,7 +414,6 @@ fn an_adaptive_pool_grows_with_the_runs_that_come() {
     }
 }
 
-/// Seen red: without the look at the room before a slot is made, the pool is full.
 #[test]
 fn with_little_room_nothing_is_made_and_the_pool_is_given_back_first() {
     let Some(disk) = Mounted::tmpfs(64 * MIB) else {
@@ -486,7 +481,6 @@ fn with_slow_checkouts(setup: Setup, folders: &str) -> Setup {
     setup
 }
 
-/// Seen red: with the lock of places held during a slot's checkout, the run is never answered.
 #[test]
 fn a_start_waits_for_no_worktree_that_is_being_made_for_the_pool() {
     let server = with_slow_checkouts(Setup::new().with_pool("1"), "/.pool/").start();
@@ -499,7 +493,6 @@ fn a_start_waits_for_no_worktree_that_is_being_made_for_the_pool() {
     server.wait_for_pool(1);
 }
 
-/// Seen red: with the lock of places held during a checkout, the second is never answered.
 #[test]
 fn two_worktrees_are_checked_out_side_by_side() {
     let server = with_slow_checkouts(Setup::new(), "/slow-").start();
