@@ -14,6 +14,7 @@
 mod aside;
 mod borrowed;
 mod call;
+mod catch_up;
 mod check_out;
 mod checkouts;
 mod diff;
@@ -40,6 +41,7 @@ mod signing;
 mod sparse;
 mod view;
 
+pub use catch_up::NotCaughtUp;
 pub use checkouts::{Checkout, Head};
 pub use diff::{ChangedFile, Diff, DiffFormat, FileStat};
 pub use error::Error;

@@ -13,6 +13,7 @@
 //!
 //! Deliberately absent: the network, hooks, filters, signatures, and texts of diffs.
 
+mod catch_up;
 mod checkout;
 mod compare;
 mod create;

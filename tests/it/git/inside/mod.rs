@@ -6,6 +6,7 @@ use agent_runner_api::git::{Program, Repository};
 
 use super::scene::try_git;
 
+mod catching_up;
 mod checkouts;
 mod creating;
 mod history;
