@@ -241,7 +241,14 @@ async fn open(
     steps: &[&str],
 ) -> Result<(Context, Alone), StartError> {
     let path = around.variable("PATH").unwrap_or_default();
-    let program = git::Program::find(path.as_ref()).await?;
+    // Not its path: a newer program may be there by now, whose records this one could not read.
+    let binary = PathBuf::from("/proc/self/exe");
+    // Two processes that do not wait for each other. What git is lacking is told first.
+    let (program, networks) = tokio::join!(
+        git::Program::find(path.as_ref()),
+        networks(&config, &binary)
+    );
+    let program = program?;
     let files = Files::below(config.state_root.clone());
     make(&config.state_root, "name another with --state-root")?;
     // Prompts, output and the agents' environment are nobody else's to read.
@@ -284,8 +291,7 @@ async fn open(
     if let Err(error) = content.clear_aside().and_then(|()| files.clear_uploads()) {
         tracing::warn!(%error, "half-written files of an earlier service stay");
     }
-    let whole =
-        Store::open_with(&config.db, steps).and_then(|store| store.verify().map(|()| store));
+    let (whole, containment) = tokio::join!(whole(&config.db, steps), containment(&config, around));
     let store = whole.map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
         StoreError::Damaged(why) => StartError::Damaged {
@@ -301,15 +307,9 @@ async fn open(
         path: config.db.clone(),
         source,
     })?;
-    let containment = containment(&config, around)
-        .await
-        .map_err(StartError::NotContained)?;
+    let containment = containment.map_err(StartError::NotContained)?;
     let claude = find_claude(&config.claude, path);
-    // Not its path: a newer program may be there by now, whose records this one could not read.
-    let binary = PathBuf::from("/proc/self/exe");
-    let networks = networks(&config, &binary)
-        .await
-        .map_err(StartError::NoNetwork)?;
+    let networks = networks.map_err(StartError::NoNetwork)?;
     let secret = files.token_secret();
     let tokens = AgentTokens::open(&secret).map_err(|source| StartError::NotWritable {
         path: secret,
@@ -344,6 +344,19 @@ async fn open(
         failures: Failures::default(),
     };
     Ok((context, alone))
+}
+
+/// The database, opened and looked at on a thread of its own: others of the start go on beside it.
+async fn whole(db: &Path, steps: &[&str]) -> Result<Store, StoreError> {
+    let db = db.to_owned();
+    let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+    let opened = tokio::task::spawn_blocking(move || {
+        let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+        let store = Store::open_with(&db, &steps)?;
+        store.verify()?;
+        Ok(store)
+    });
+    opened.await.unwrap_or(Err(StoreError::Closed))
 }
 
 async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {
