@@ -6,7 +6,7 @@
 //! let_go   what was renamed aside goes to the trash
 //! ```
 //!
-//! Aside is `<root>/.leaving/<run>/`, with `files` and `git`: on the same file system, and no registered worktree of
+//! Aside is `<root>/.leaving/<run>/`, with `files` and `admin`: on the same file system, and no registered worktree of
 //! the repository any more. What lies there is work that is not kept yet; only [`let_go`] moves it, and only after [`keep`].
 //! Each part may be run again after a crash in the middle of it, and goes on with what it finds.
 //!
@@ -60,7 +60,7 @@ impl Aside {
         let folder = leaving_below(place.root()).join(run.to_string());
         Aside {
             files: folder.join("files"),
-            admin: folder.join("git"),
+            admin: folder.join("admin"),
             folder,
         }
     }

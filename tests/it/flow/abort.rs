@@ -153,8 +153,8 @@ fn with_uncommitted(server: &Server) -> Run<'_> {
     run
 }
 
-/// Seen red with the snapshot before the answer: the abort is answered by 500 then. Without the row of `preserving` in
-/// `take_up` nothing is kept after the start.
+/// To be red with the snapshot before the answer (500), and without the row of `preserving` in `take_up` (nothing is kept
+/// after the start). Not seen red yet.
 #[test]
 fn an_abort_is_answered_before_uncommitted_work_is_read_and_a_start_keeps_it() {
     // The first is that of the settling.
@@ -188,7 +188,6 @@ fn an_abort_is_answered_before_uncommitted_work_is_read_and_a_start_keeps_it() {
     server.check_world();
 }
 
-/// Seen red with a restore that does not keep first: what was uncommitted is not there.
 #[test]
 fn a_restore_brings_back_what_was_still_to_be_kept() {
     let strikes = "snapshot.write=1*off->return(delay)";
@@ -222,7 +221,6 @@ fn a_stream_tells_when_the_work_of_an_aborted_run_is_kept() {
     );
 }
 
-/// Seen red without `read_head` in `not_at_once`: the commit is in no ref.
 #[test]
 fn a_worktree_whose_head_is_elsewhere_is_kept_before_the_answer() {
     let server = Server::start();
