@@ -22,7 +22,7 @@ use crate::git::{
 };
 use crate::http;
 use crate::journal::Journal;
-use crate::process::NotHad;
+use crate::process::{Growths, NotHad, raise_descriptors};
 use crate::runner::checks::CheckSlots;
 use crate::runner::definition::Known;
 use crate::runner::failures::Failures;
@@ -30,6 +30,7 @@ use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
 use crate::runner::pool::{self, Pool};
 use crate::runner::room::Room;
+use crate::runner::stream::Streams;
 use crate::runner::tokens::AgentTokens;
 use crate::runner::{Context, Lanes, Runner};
 use crate::store::{Store, StoreError, migrate};
@@ -126,6 +127,7 @@ pub fn serve_with(
     surroundings: &Surroundings,
     steps: &[&str],
 ) -> Result<(), StartError> {
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -340,6 +342,8 @@ async fn open(
         closing: CancellationToken::new(),
         left_out: OnceLock::new(),
         definitions: Known::default(),
+        growths: Growths::new(),
+        streams: Streams::default(),
         lanes: Lanes::default(),
         failures: Failures::default(),
     };

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use futures_util::Stream;
 
 use super::payload::FILE_MAX;
 use super::{App, Refused};
 use crate::clock::rfc3339;
 use crate::git::LeftOut;
-use crate::journal::{Cursor, Frame};
+use crate::journal::Cursor;
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
@@ -166,11 +167,30 @@ impl App {
             );
         }
         text.push_str(&self.pool_figures());
+        let frames = self.context().streams.counts();
+        let counted = [
+            (
+                "agent_runner_frames_encoded_total",
+                "Frames of streams that were made, each for all its readers.",
+                frames.encoded(),
+            ),
+            (
+                "agent_runner_frames_sent_total",
+                "Frames of streams that were given to readers.",
+                frames.sent(),
+            ),
+        ];
+        for (name, help, value) in counted {
+            let _ = writeln!(
+                text,
+                "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}"
+            );
+        }
         text
     }
 
-    /// Frames of one run from `after` on; without it `connected` and what follows. The receiver ends when the reader
-    /// was too slow or the service stops; the reader comes back with its last id.
+    /// Frames of one run from `after` on; without it `connected` and what follows. Ends when it
+    /// cannot go on; the reader comes back with its last id.
     ///
     /// # Errors
     /// There is no such run.
@@ -178,23 +198,23 @@ impl App {
         &self,
         run: &str,
         after: Option<Cursor>,
-    ) -> Result<mpsc::Receiver<Frame>, Refused> {
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
         let id = self.run_id(run)?;
         // What cannot be read is refused before the stream begins.
         self.load(id)?;
-        Ok(stream::follow_run(self.context().clone(), id, after))
+        Ok(stream::follow_run(self.context(), id, after)?)
     }
 
     /// State events of all runs that fit the filter.
     ///
     /// # Errors
-    /// None today.
+    /// The database cannot be read.
     pub async fn follow_all(
         &self,
         filter: RunFilter,
         after: Option<Cursor>,
-    ) -> Result<mpsc::Receiver<Frame>, Refused> {
-        Ok(stream::follow_all(self.context().clone(), filter, after))
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
+        Ok(stream::follow_all(self.context(), filter, after)?)
     }
 
     /// The raw output from this byte on; with `follow` until the run is at rest.
@@ -206,7 +226,7 @@ impl App {
         run: &str,
         after: u64,
         follow: bool,
-    ) -> Result<mpsc::Receiver<Vec<u8>>, Refused> {
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
         let id = self.run_id(run)?;
         self.load(id)?;
         Ok(stream::raw(self.context().clone(), id, after, follow))

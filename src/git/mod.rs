@@ -60,5 +60,5 @@ pub use signing::{Signature, Signing, SigningError, ssh_keygen};
 pub(crate) use call::{Call, LONG};
 pub(crate) use checkouts::{Busy, checked_out_at, read_head};
 pub(crate) use locks::Note;
-pub(crate) use sparse::SparseView;
 pub(crate) use merged::Plain;
+pub(crate) use sparse::SparseView;

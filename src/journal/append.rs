@@ -104,6 +104,12 @@ impl Journal {
         &self.store
     }
 
+    /// The number of the newest event.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        *self.latest.borrow()
+    }
+
     /// The number of the newest event, as it grows. Arm it before you read.
     #[must_use]
     pub fn latest(&self) -> watch::Receiver<u64> {

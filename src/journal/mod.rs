@@ -12,4 +12,4 @@ mod tests;
 pub use append::{Answer, Creation, IdempotencyKey, Journal, NewRun, NotCreated};
 pub use carry::NotCarried;
 pub use cursor::{Cursor, NotACursor};
-pub use frame::{Frame, FrameName};
+pub use frame::{Frame, FrameName, write_frame, write_frame_of};

@@ -48,7 +48,7 @@ use crate::config::Config;
 use crate::dod::content::ContentStore;
 use crate::git::{LeftOut, RefName, Repository};
 use crate::journal::Journal;
-use crate::process::{Containment, Networks};
+use crate::process::{Containment, Growths, Networks};
 use crate::run::{Run, RunId};
 
 pub use carried::carries;
@@ -63,6 +63,7 @@ pub use note::{merge_of, write_note};
 use pool::Pool;
 use room::Room;
 use slots::Slots;
+use stream::Streams;
 pub use take_away::{NotAborted, NotRestored};
 use tokens::AgentTokens;
 
@@ -107,6 +108,10 @@ pub struct Context {
     pub left_out: OnceLock<Vec<LeftOut>>,
     /// What was read of the newest commits.
     pub definitions: definition::Known,
+    /// Tells when output files grow.
+    pub growths: Growths,
+    /// Who reads what goes on.
+    pub streams: Streams,
     /// Who lands where.
     pub lanes: Lanes,
     /// Whose checks run.

@@ -82,7 +82,7 @@ impl Working {
             attempt: attempt.id,
             reading: Reading::new(context, run, attempt),
             growth: is_read(run.spec.agent)
-                .then(|| Growth::of(&context.files.of_run(run.id).output())),
+                .then(|| context.growths.of(&context.files.of_run(run.id).output())),
             vigil: Some(Vigil::over(supervised.clone())),
             ended_by: EndedBy::Itself,
             supervised,

@@ -10,7 +10,7 @@ use agent_runner_api::dod::check::{CheckRecord, CheckSpec, FailedCode};
 use agent_runner_api::dod::content::ContentStore;
 use agent_runner_api::git::{Program, Repository};
 use agent_runner_api::journal::Journal;
-use agent_runner_api::process::{self, Containment, Networks, WantedNetwork};
+use agent_runner_api::process::{self, Containment, Growths, Networks, WantedNetwork};
 use agent_runner_api::run::{CommitId, ItemId, RoundId, RunId};
 use agent_runner_api::runner::checks::CheckSlots;
 use agent_runner_api::runner::checks::engine::{self, Done, Order, Ordered};
@@ -19,6 +19,7 @@ use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
 use agent_runner_api::runner::pool::Pool;
 use agent_runner_api::runner::room::Room;
+use agent_runner_api::runner::stream::Streams;
 use agent_runner_api::runner::tokens::AgentTokens;
 use agent_runner_api::runner::{Context, Lanes};
 use agent_runner_api::store::Store;
@@ -131,6 +132,8 @@ impl Stage {
             left_out: OnceLock::new(),
             check_slots: CheckSlots::new(config.max_checks),
             definitions: Known::default(),
+            growths: Growths::new(),
+            streams: Streams::default(),
             lanes: Lanes::default(),
             failures: Failures::default(),
             config,

@@ -32,6 +32,7 @@ mod start;
 mod stats;
 mod stopping;
 mod streams;
+mod streams_shared;
 mod stub;
 mod validation;
 mod vanished;
