@@ -220,7 +220,7 @@ impl App {
     /// The raw output from this byte on; with `follow` until the run is at rest.
     ///
     /// # Errors
-    /// There is no such run.
+    /// There is no such run, or its output was let go.
     pub async fn output(
         &self,
         run: &str,
@@ -228,7 +228,10 @@ impl App {
         follow: bool,
     ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
         let id = self.run_id(run)?;
-        self.load(id)?;
+        if let Some(at) = self.load(id)?.output_pruned_at {
+            let at = rfc3339(at);
+            return Err(Refused::OutputPruned { run: id, at });
+        }
         Ok(stream::raw(self.context().clone(), id, after, follow))
     }
 

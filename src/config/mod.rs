@@ -91,6 +91,10 @@ pub struct Config {
     pub keep_branch: bool,
     /// For how many days preserved work of removed worktrees is kept.
     pub preserved_keep_days: u32,
+    /// For how many days output of runs that merged or were aborted is kept; for ever, if nothing is said.
+    pub keep_output_days: Option<u32>,
+    /// How many GiB of it are kept, the newest; all, if nothing is said.
+    pub keep_output_gib: Option<u32>,
     /// Origins of web pages that may call the API, besides the server's own.
     pub allowed_origins: Vec<String>,
     /// Where `issue.body` of prompt templates comes from.
@@ -280,6 +284,8 @@ impl Config {
             push_remote: layers.optional("push_remote", value::text)?,
             keep_branch: layers.required("keep_branch", value::boolean)?,
             preserved_keep_days: layers.required("preserved_keep_days", value::parsed::<u32>)?,
+            keep_output_days: layers.optional("keep_output_days", value::parsed::<u32>)?,
+            keep_output_gib: layers.optional("keep_output_gib", value::parsed::<u32>)?,
             allowed_origins: layers
                 .optional("allowed_origins", value::origins)?
                 .unwrap_or_default(),

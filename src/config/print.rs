@@ -104,6 +104,8 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "push_remote" => config.push_remote.clone()?.into(),
         "keep_branch" => config.keep_branch.into(),
         "preserved_keep_days" => number(config.preserved_keep_days.into()),
+        "keep_output_days" => number(config.keep_output_days?.into()),
+        "keep_output_gib" => number(config.keep_output_gib?.into()),
         "allowed_origins" => list(&config.allowed_origins),
         "issues.glob" => config.issues.glob.clone()?.into(),
         "issues.command" => list(config.issues.command.as_ref()?),

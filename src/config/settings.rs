@@ -274,6 +274,18 @@ pub const SETTINGS: &[Setting] = &[
         "Days for which the work of removed worktrees is kept",
     ),
     line(
+        "keep_output_days",
+        "DAYS",
+        Found("none: it is kept"),
+        "Days for which what agents printed is kept after their run has merged or was aborted",
+    ),
+    line(
+        "keep_output_gib",
+        "GIB",
+        Found("none: it is kept"),
+        "How much of what agents of such runs printed is kept; above it the runs that ended first lose theirs",
+    ),
+    line(
         "allowed_origins",
         "ORIGINS",
         Found("none"),

@@ -174,6 +174,8 @@ effects! {
     TrashEmpty "trash.empty" effect,
     /// The agent's temporary files are deleted.
     FilesClear "files.clear" moment,
+    /// What an agent printed is past its time and is deleted.
+    OutputPrune "output.prune" effect,
 }
 
 /// A test has struck: the effect has failed.

@@ -91,6 +91,11 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
             (FrameName::Preserved, body)
         }
         Event::Restored => (FrameName::Restored, status(run)),
+        Event::OutputPruned { .. } => {
+            let mut body = status(run);
+            body["output_pruned_at"] = json!(run.output_pruned_at.map(rfc3339));
+            (FrameName::Status, body)
+        }
         Event::Placed
         | Event::AttemptStarting { .. }
         | Event::ItemAdded { .. }

@@ -55,6 +55,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         model: spec.model.clone(),
         phase: Phase::Queued,
         merge_stopped: None,
+        output_pruned_at: None,
         version: 1,
     })
 }
@@ -413,6 +414,9 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
             };
         }
         (Event::PlaceRemoved { .. }, Phase::Merged { .. }) => run.placed = false,
+        (Event::OutputPruned { .. }, Phase::Merged { .. } | Phase::Aborted { .. }) => {
+            run.output_pruned_at = Some(at);
+        }
         (
             Event::Restored,
             Phase::Aborted {

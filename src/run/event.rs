@@ -305,4 +305,9 @@ pub enum Event {
     },
     /// The branch and worktree of an aborted run are back.
     Restored,
+    /// What its agent printed was past its time, and goes.
+    OutputPruned {
+        /// How many bytes that was.
+        bytes: u64,
+    },
 }

@@ -12,7 +12,8 @@
 //!                                                                                          └──► Merged
 //! ```
 //!
-//! `Merged` never changes. `Aborted` is undone by one event only, `Restored`; `Preserved` says that all of its work is kept.
+//! `Merged` never changes, and that output was let go changes no phase. `Aborted` is undone by one event only, `Restored`;
+//! `Preserved` says that all of its work is kept.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -108,6 +108,8 @@ pub struct Run {
     pub phase: Phase,
     /// Why the last merge that was asked for did not happen; nothing once another one has begun.
     pub merge_stopped: Option<MergeStopped>,
+    /// When what its agent printed was let go, if it was.
+    pub output_pruned_at: Option<Timestamp>,
     /// How many events have made it: what was decided on one version is not done on another.
     pub version: u64,
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! writes        every PAUSE what is committed is carried over; neither writers nor readers wait (PASSIVE)
-//! a long log    the writer, between two commits, has the rest carried over and begins the log anew (RESTART)
+//! a long log    the writer, between two commits, has the rest carried over and cuts it (TRUNCATE)
 //! quiet         the log is carried over and cut to nothing (TRUNCATE)
 //! ```
 //!
@@ -10,8 +10,6 @@
 //! held up. What is committed is on disk in the log; when it is carried over changes nothing of that.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -23,14 +21,14 @@ use super::error::{Attempted, StoreError};
 const PAUSE: Duration = Duration::from_millis(100);
 /// After so long without a commit the log is cut.
 const QUIET: Duration = Duration::from_secs(1);
-/// A log of more pages is begun anew: 16 MiB.
-const LONG: u64 = 4_096;
+/// A log of more bytes is cut by the writer.
+const LONG: u64 = 16 * 1024 * 1024;
 /// A log of more pages is told of: 256 MiB.
 const TOO_LONG: u64 = 65_536;
-/// How long the writer waits for readers before it begins the log anew.
+/// How long the writer waits for readers before it cuts the log.
 const READERS_PATIENCE: Duration = Duration::from_millis(50);
 /// How long after that was in vain it is tried again.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What a checkpoint came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +39,11 @@ struct Carried {
     pages: u64,
 }
 
-/// The writer's side: tells of commits, and begins a long log anew.
+/// The writer's side: tells of commits, and cuts a long log.
 #[derive(Debug)]
 pub(super) struct Log {
     commits: SyncSender<()>,
-    is_long: Arc<AtomicBool>,
+    wal: PathBuf,
     not_before: Option<Instant>,
 }
 
@@ -53,16 +51,15 @@ impl Log {
     /// Starts the thread that carries over; it ends with this. It has a connection of its own.
     pub(super) fn carry_over(connection: Connection, path: PathBuf) -> Log {
         let (commits, told) = sync_channel(1);
-        let is_long = Arc::new(AtomicBool::new(false));
-        let tell = is_long.clone();
+        let wal = super::whole::wal_of(&path);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned());
         // Without the thread the log grows, and the next start carries it over.
-        if let Err(error) = thread.spawn(move || serve(&connection, &path, &told, &tell)) {
+        if let Err(error) = thread.spawn(move || serve(&connection, &path, &told)) {
             tracing::error!(%error, "the write-ahead log of the database is not carried over");
         }
         Log {
             commits,
-            is_long,
+            wal,
             not_before: None,
         }
     }
@@ -72,13 +69,14 @@ impl Log {
         // Full: it knows already.
         let _ = self.commits.try_send(());
         let wait = self.not_before.is_some_and(|then| Instant::now() < then);
-        if wait || !self.is_long.swap(false, Ordering::AcqRel) {
+        let is_long = || std::fs::metadata(&self.wal).is_ok_and(|log| log.len() > LONG);
+        if wait || !is_long() {
             return;
         }
         let begun = writer
             .busy_timeout(READERS_PATIENCE)
             .attempted("wait for readers")
-            .and_then(|()| carried(writer, "PRAGMA wal_checkpoint(RESTART)"));
+            .and_then(|()| carried(writer, "PRAGMA wal_checkpoint(TRUNCATE)"));
         if !matches!(begun, Ok(Carried { busy: false, .. })) {
             self.not_before = Some(Instant::now() + AGAIN_AFTER);
         }
@@ -88,14 +86,13 @@ impl Log {
     }
 }
 
-fn serve(connection: &Connection, path: &Path, told: &Receiver<()>, is_long: &AtomicBool) {
+fn serve(connection: &Connection, path: &Path, told: &Receiver<()>) {
     let mut warned = false;
     while told.recv().is_ok() {
         loop {
             std::thread::sleep(PAUSE);
             match carried(connection, "PRAGMA wal_checkpoint(PASSIVE)") {
                 Ok(Carried { pages, .. }) => {
-                    is_long.store(pages > LONG, Ordering::Release);
                     if pages > TOO_LONG && !warned {
                         warned = true;
                         let mib = pages / 256;
@@ -109,7 +106,6 @@ fn serve(connection: &Connection, path: &Path, told: &Receiver<()>, is_long: &At
                 Err(RecvTimeoutError::Timeout) => {
                     if cut(connection) {
                         warned = false;
-                        is_long.store(false, Ordering::Release);
                         break;
                     }
                 }

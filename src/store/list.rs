@@ -88,7 +88,8 @@ pub fn sql(statuses: usize, of_app: bool) -> String {
 
 const COLUMNS: &str = "id, workflow, mode, issue_id, card_id, kanban_app, prompt, agent, stub_reason, model, branch, \
     worktree_path, base, base_commit, head, pid, status, failure_code, failure_detail, exit_code, session_id, \
-    usage_json, cost_usd, limits_json, labels_json, created_at, started_at, ended_at, merged_at, merge_commit, aborted_at";
+    usage_json, cost_usd, limits_json, labels_json, created_at, started_at, ended_at, merged_at, merge_commit, aborted_at, \
+    output_pruned_at";
 
 /// A row of these columns, by their places: to look a name up in each row costs more than to read it.
 fn view(row: &Row<'_>) -> Result<RunView, rusqlite::Error> {
@@ -137,6 +138,7 @@ fn view(row: &Row<'_>) -> Result<RunView, rusqlite::Error> {
         merged_at: row.get(28)?,
         merge_commit: row.get(29)?,
         aborted_at: row.get(30)?,
+        output_pruned_at: row.get(31)?,
         labels: parsed(24, row.get_ref(24)?.as_str()?)?,
     })
 }

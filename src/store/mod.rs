@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod idempotency;
 pub mod list;
 pub mod migrate;
+pub mod output;
 pub mod runs;
 pub mod stats;
 pub mod whole;

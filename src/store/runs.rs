@@ -58,14 +58,14 @@ fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), St
             "INSERT INTO runs (id, workflow, mode, issue_id, card_id, kanban_app, prompt, agent, stub_reason, model, branch, \
              worktree_path, base, base_commit, head, pid, status, failure_code, failure_detail, exit_code, session_id, \
              usage_json, cost_usd, limits_json, labels_json, created_at, started_at, ended_at, merged_at, merge_commit, \
-             aborted_at, queued_seq, live, phase, dod_digest, rounds, feedback) \
+             aborted_at, queued_seq, live, phase, dod_digest, rounds, feedback, output_pruned_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37) \
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38) \
              ON CONFLICT (id) DO UPDATE SET model = ?10, base_commit = ?14, head = ?15, pid = ?16, status = ?17, \
              failure_code = ?18, failure_detail = ?19, exit_code = ?20, session_id = ?21, usage_json = ?22, cost_usd = ?23, \
              started_at = ?27, ended_at = ?28, merged_at = ?29, merge_commit = ?30, aborted_at = ?31, \
              queued_seq = coalesce(?32, queued_seq), live = ?33, phase = ?34, dod_digest = ?35, \
-             rounds = rounds + ?36, feedback = ?37",
+             rounds = rounds + ?36, feedback = ?37, output_pruned_at = ?38",
         )
         .attempted("prepare to store a run")?
         .execute(params![
@@ -106,6 +106,7 @@ fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), St
             run.definition.as_ref().map(|d| &d.digest),
             matches!(recorded.event, Event::ChecksStarted { .. }),
             run.attempts.iter().filter(|a| matches!(a.why, AttemptKind::Feedback { .. })).count(),
+            view.output_pruned_at,
         ])
         .attempted("store a run")?;
     Ok(())

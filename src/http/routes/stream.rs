@@ -94,7 +94,7 @@ pub async fn all(
     ),
     responses((status = 200, content_type = "application/octet-stream", description = "Raw bytes",
             headers(("x-output-offset" = u64, description = "The offset of the first byte"))),
-        Answers<404>, Answers<409>, Answers<422>),
+        Answers<404>, Answers<409>, Answers<410>, Answers<422>),
 )]
 pub async fn output(
     State(door): State<Door>,

@@ -38,5 +38,10 @@ CREATE INDEX worktrees_there ON worktrees (run_id) WHERE removed_at IS NULL;
 -- The newest word of a check.
 DROP INDEX dod_evidence_by_check;
 CREATE INDEX dod_evidence_by_check ON dod_evidence (check_key, id) WHERE check_key IS NOT NULL;
+-- Output of ended runs: when it was let go, and whose turn is next.
+ALTER TABLE runs ADD COLUMN output_pruned_at TEXT;
+ALTER TABLE runs ADD COLUMN over_at TEXT GENERATED ALWAYS AS (coalesce(merged_at, aborted_at)) VIRTUAL;
+CREATE INDEX runs_with_output ON runs (over_at, id) WHERE output_pruned_at IS NULL AND over_at IS NOT NULL;
+CREATE INDEX runs_output_pruned ON runs (output_pruned_at, id) WHERE output_pruned_at IS NOT NULL;
 -- Keys past their time.
 CREATE INDEX idempotency_by_time ON idempotency (created_at);

@@ -63,9 +63,12 @@ const WORK: &str = "write work.txt done\ngit add -A\ngit commit -q -m work\nwrit
 pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     let keep_days = if story == Story::Expire { "0" } else { "30" };
     let size = if story == Story::Pool { "1" } else { "0" };
-    let setup = Setup::new()
+    let mut setup = Setup::new()
         .flag("--preserved-keep-days", keep_days)
         .with_pool(size);
+    if story == Story::Expire {
+        setup = setup.flag("--keep-output-days", "0");
+    }
     let arm = |setup: &Setup| match fault {
         Some(fault) => fault.arm(setup),
         None => trace(setup),
@@ -79,7 +82,8 @@ pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     if fault.is_none() && story == Story::Expire {
         // The ref is gone a moment before it is gone from the disk.
         until("it is gone from the disk", || {
-            passages(&server).contains_key("refs.sync")
+            let passed = passages(&server);
+            passed.contains_key("refs.sync") && passed.contains_key("output.prune")
         });
     }
     let passed = passages(&server);
@@ -244,7 +248,10 @@ impl Scene {
             }
             Story::Expire => {
                 let kept = format!("refs/agent_runner/preserved/{id}");
-                patient.until_gone_at_last(|| server.repo.commit_of(&kept).is_none());
+                let output = server.at("state/runs").join(&id).join("output");
+                patient.until_gone_at_last(|| {
+                    server.repo.commit_of(&kept).is_none() && !output.exists()
+                });
             }
             Story::Lost => {
                 let run = patient.at_rest(&id);
