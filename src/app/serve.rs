@@ -30,6 +30,7 @@ use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
 use crate::runner::pool::{self, Pool};
 use crate::runner::room::Room;
+use crate::runner::seeding::Seeds;
 use crate::runner::stream::Streams;
 use crate::runner::tokens::AgentTokens;
 use crate::runner::{Context, Lanes, Runner};
@@ -321,9 +322,13 @@ async fn open(
     let room = Room::of(&config, repository.common_dir());
     let check_slots = CheckSlots::new(config.max_checks);
     let pool = Pool::new(&config, &repository);
+    let source = config.seed_source.as_deref();
+    let source = source.or(repository.main_checkout());
+    let seeds = Seeds::find(source, &config.worktrees_root);
     let context = Context {
         room,
         pool,
+        seeds,
         check_slots,
         config,
         base,

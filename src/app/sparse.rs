@@ -82,19 +82,25 @@ impl Asked {
     }
 }
 
-/// What of a workflow's folders cannot be taken.
+/// What of a workflow's folders cannot be taken: those of its worktrees, and those that are seeded.
 pub(super) fn bad_folders(settings: &AgentSettings) -> Vec<FieldProblem> {
     let mut bad = Vec::new();
-    let folders = settings.sparse.as_deref().unwrap_or_default();
-    if folders.len() > FOLDERS_MAX {
-        bad.push(FieldProblem::new("/settings/sparse", too_many()));
-    }
-    for (at, folder) in folders.iter().enumerate() {
-        let folder = folder.replace(APP, "app");
-        let folder = folder.strip_suffix('/').unwrap_or(&folder);
-        if let Some(why) = cone::why_not(folder) {
-            let detail = format!("`{folder}` {why}");
-            bad.push(FieldProblem::new(format!("/settings/sparse/{at}"), detail));
+    for (field, folders) in [("sparse", &settings.sparse), ("seed", &settings.seed)] {
+        let folders = folders.as_deref().unwrap_or_default();
+        let pointer = format!("/settings/{field}");
+        if folders.len() > FOLDERS_MAX {
+            bad.push(FieldProblem::new(pointer.clone(), too_many()));
+        }
+        for (at, folder) in folders.iter().enumerate() {
+            let folder = match field {
+                "sparse" => folder.replace(APP, "app"),
+                _ => folder.clone(),
+            };
+            let folder = folder.strip_suffix('/').unwrap_or(&folder);
+            if let Some(why) = cone::why_not(folder) {
+                let detail = format!("`{folder}` {why}");
+                bad.push(FieldProblem::new(format!("{pointer}/{at}"), detail));
+            }
         }
     }
     bad

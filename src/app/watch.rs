@@ -14,7 +14,9 @@ use crate::journal::Cursor;
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
-use crate::shape::view::{CheckNetworkView, ContainmentView, DiskView, HealthView, McpView};
+use crate::shape::view::{
+    CheckNetworkView, ContainmentView, DiskView, HealthView, McpView, SeedView,
+};
 use crate::store::runs;
 
 /// How long the database may take to answer before the service calls itself degraded.
@@ -68,6 +70,7 @@ impl App {
             disk,
             containment: self.containment(),
             check_network: self.check_network(),
+            seed: self.seed(),
             mcp: self.mcp_url().map(|url| McpView { url }),
             warnings: self.warnings(),
             started_at: rfc3339(self.started_at),
@@ -81,6 +84,22 @@ impl App {
             detail: found.detail(),
             controllers: found.controllers(),
             passed_over: found.passed_over().to_vec(),
+        }
+    }
+
+    fn seed(&self) -> SeedView {
+        let (config, seeds) = (&self.context().config, &self.context().seeds);
+        let source = seeds.source.as_ref();
+        let way = match &seeds.why_not_reflink {
+            None => "reflink",
+            Some(_) if config.seed_copy && source.is_some() => "copy",
+            Some(_) => "none",
+        };
+        SeedView {
+            paths: config.seed.clone(),
+            source: source.map(|path| path.display().to_string()),
+            way,
+            why_not_reflink: seeds.why_not_reflink.clone(),
         }
     }
 

@@ -101,6 +101,12 @@ pub struct Config {
     pub issues: Issues,
     /// A pattern of the pages of an app, from the root of the repository; `{kanban_app}` stands for the app.
     pub app_pages: String,
+    /// What a run's fresh worktree gets of the seed's source, from the root of the repository.
+    pub seed: Vec<String>,
+    /// The checkout that seeds come from; `None` is the repository's main checkout.
+    pub seed_source: Option<PathBuf>,
+    /// Whether seeds are copied where their bytes cannot be shared.
+    pub seed_copy: bool,
     /// What the server says about itself.
     pub log: Log,
 }
@@ -294,6 +300,11 @@ impl Config {
                 command: layers.optional("issues.command", value::words)?,
             },
             app_pages: layers.required("app_pages", value::pages)?,
+            seed: layers.optional("seed", value::seeds)?.unwrap_or_default(),
+            seed_source: layers
+                .optional("seed_source", value::path)?
+                .map(|path| value::resolved(absolute(path))),
+            seed_copy: layers.required("seed_copy", value::boolean)?,
             log: Log {
                 level: layers.required("log.level", value::log_level)?,
                 format: layers.required("log.format", value::log_format)?,

@@ -54,7 +54,11 @@ fn as_flag(key: &str, value: toml::Value) -> String {
     match value {
         toml::Value::String(text) => text,
         toml::Value::Array(list) => {
-            let separator = if key == "allowed_origins" { "," } else { " " };
+            let separator = if ["allowed_origins", "seed"].contains(&key) {
+                ","
+            } else {
+                " "
+            };
             let texts: Vec<&str> = list.iter().filter_map(toml::Value::as_str).collect();
             texts.join(separator)
         }
@@ -110,6 +114,9 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "issues.glob" => config.issues.glob.clone()?.into(),
         "issues.command" => list(config.issues.command.as_ref()?),
         "app_pages" => config.app_pages.clone().into(),
+        "seed" => list(&config.seed),
+        "seed_source" => path(config.seed_source.as_ref()?),
+        "seed_copy" => config.seed_copy.into(),
         "log.level" => config.log.level.clone().into(),
         "log.format" => match config.log.format {
             LogFormat::Text => "text".into(),

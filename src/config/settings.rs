@@ -310,6 +310,24 @@ pub const SETTINGS: &[Setting] = &[
         "Pages of an app in the repository, one of which may have e2e_checks in its front matter; {kanban_app} stands for the app",
     ),
     line(
+        "seed",
+        "PATHS",
+        Found("none"),
+        "Ignored folders or files that a run's fresh worktree gets from the seed's source, from the root of the repository, separated by commas (a list in the file); a workflow may say otherwise",
+    ),
+    line(
+        "seed_source",
+        "DIR",
+        Found("the repository's main checkout"),
+        "Checkout of the repository that seeds come from",
+    ),
+    line(
+        "seed_copy",
+        "BOOL",
+        Value("false"),
+        "Copy seeds where the file system cannot share their bytes (reflink); without it they are left out there",
+    ),
+    line(
         "log.level",
         "LEVEL",
         Value("info"),

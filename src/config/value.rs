@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{CheckNetwork, Containment, LogFormat, PoolSize};
+use crate::run::cone::{FOLDERS_MAX, why_not};
 
 /// A value as it was written: the file has lists, flags and variables have text only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,6 +226,25 @@ pub fn pages(raw: &Raw) -> Parsed<String> {
     }
     globset::Glob::new(&pattern).map_err(|error| error.to_string())?;
     Ok(pattern)
+}
+
+/// Paths below the root of the repository, as a list or separated by commas.
+pub fn seeds(raw: &Raw) -> Parsed<Vec<String>> {
+    let written: Vec<String> = match raw {
+        Raw::One(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        Raw::Many(list) => list.clone(),
+    };
+    let paths = written.into_iter().filter(|path| !path.is_empty());
+    let paths: Vec<String> = paths
+        .map(|path| path.strip_suffix('/').unwrap_or(&path).to_owned())
+        .collect();
+    if paths.len() > FOLDERS_MAX {
+        return Err(format!("at most {FOLDERS_MAX} paths"));
+    }
+    match paths.iter().find_map(|path| Some((path, why_not(path)?))) {
+        Some((path, why)) => Err(format!("`{path}` {why}")),
+        None => Ok(paths),
+    }
 }
 
 /// A program and its arguments, as a list or separated by blanks.

@@ -75,6 +75,8 @@ effects! {
     PlaceCheckout "place.checkout" effect,
     /// The work that was uncommitted is laid over them.
     PlaceWork "place.work" effect,
+    /// Ignored caches are laid into it.
+    PlaceSeed "place.seed" effect,
     /// The mark of the unfinished is taken away.
     PlaceFinish "place.finish" effect,
 

@@ -21,6 +21,7 @@ mod diff;
 mod error;
 mod files;
 mod full_disk;
+mod ignored;
 mod inside;
 mod left_out;
 mod locks;

@@ -151,6 +151,11 @@ pub struct AgentSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 100)]
     pub sparse: Option<Vec<String>>,
+    /// Ignored folders or files, from the root of the repository, that a run's fresh worktree gets from the seed's source.
+    /// The service's `seed` if absent; an empty list for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
+    pub seed: Option<Vec<String>>,
 }
 
 impl AgentSettings {
@@ -172,6 +177,7 @@ impl Default for AgentSettings {
             mcp: true,
             stop_hook_blocks: 2,
             sparse: None,
+            seed: None,
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod pool;
 mod reading;
 mod recover;
 pub mod room;
+pub mod seeding;
 mod silence;
 mod slots;
 mod start;
@@ -104,6 +105,8 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// Cancelled when the service stops: streams end, agents go on.
     pub closing: CancellationToken,
+    /// How seeds get into worktrees.
+    pub seeds: seeding::Seeds,
     /// What worktrees do not have of the repository, once that is known.
     pub left_out: OnceLock<Vec<LeftOut>>,
     /// What was read of the newest commits.

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use super::definition::{self, NotRead};
 use super::driver::Driver;
 use super::room::tells_of_full_disk;
+use super::seeding;
 use super::slots::Slot;
 use super::work::Working;
 use crate::agent::{self, Invocation, Reach, Session, Work};
@@ -160,13 +161,18 @@ impl Driver {
         } else {
             context.journal.record(self.id, intent).await?
         };
-        if let Err(error) = context
+        let seeding = context.seeding(&run);
+        let (repository, seeding) = (&context.repository, seeding.as_ref());
+        let placed = context
             .pool
-            .place(&context.repository, &place, &base_commit)
-            .await
-        {
-            let error = anyhow::Error::new(error);
-            return fail(format!("the worktree could not be made: {error:#}"));
+            .place(repository, &place, &base_commit, seeding);
+        match placed.await {
+            Ok(Some(seeded)) => seeding::tell(&run, &seeded),
+            Ok(None) => {}
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                return fail(format!("the worktree could not be made: {error:#}"));
+            }
         }
         Ok(Ok(Placed {
             run,

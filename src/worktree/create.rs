@@ -3,6 +3,7 @@
 use super::check_out::{Pace, catch_up, check_out, forget_staged};
 use super::place::Place;
 use super::remove::{RemoveBranch, clear};
+use super::seed::{Fresh, Seeded, Seeding, seed};
 use super::snapshot::snapshot;
 use super::sparse;
 use crate::effect::{self, Effect};
@@ -43,13 +44,23 @@ pub async fn create(
     place: &Place,
     commit: &CommitId,
 ) -> Result<(), CreateError> {
+    create_seeded(repo, place, commit, None).await.map(|_| ())
+}
+
+/// The same, with what is to be seeded. Answers what was, if the worktree was made anew.
+pub async fn create_seeded(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, CreateError> {
     if !repo.has_commit(commit).await? {
         return Err(CreateError::NoSuchCommit(commit.clone()));
     }
     if is_made(repo, place, commit).await? {
-        return Ok(());
+        return Ok(None);
     }
-    build(repo, place, commit, None).await
+    build(repo, place, commit, None, seeding).await
 }
 
 /// Whether it is there, whole, on its branch at this commit.
@@ -69,14 +80,15 @@ pub(super) async fn build(
     place: &Place,
     commit: &CommitId,
     work: Option<&CommitId>,
-) -> Result<(), CreateError> {
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, CreateError> {
     let registered = {
         let _one_at_a_time = repo.places.lock().await;
         make_way(repo, place, commit).await?;
         register(repo, place, commit).await
     };
     let built = match registered {
-        Ok(()) => fill(repo, place, commit, work).await,
+        Ok(()) => fill(repo, place, commit, work, seeding).await,
         Err(error) => Err(error),
     };
     if built.is_err() {
@@ -118,7 +130,8 @@ async fn fill(
     place: &Place,
     commit: &CommitId,
     work: Option<&CommitId>,
-) -> Result<(), CreateError> {
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, CreateError> {
     let (folder, index) = (place.path(), place.admin(repo).join("index"));
     effect::awaits(Effect::PlaceCheckout)
         .await
@@ -139,11 +152,45 @@ async fn fill(
             sparse::lay(repo, place, commit, work).await?;
         }
     }
+    let seeded = seed_if_asked(repo, place, seeding).await?;
     effect::awaits(Effect::PlaceFinish)
         .await
         .map_err(Error::from)?;
     place.finish(repo)?;
-    Ok(())
+    Ok(seeded)
+}
+
+/// Seeds a worktree that stood ready and has become this place. A crash in the middle leaves it unfinished: it is made anew
+/// then, as half a cache may be worse than none.
+///
+/// # Errors
+/// The file system failed.
+pub async fn seed_claimed(
+    repo: &Repository,
+    place: &Place,
+    seeding: &Seeding,
+) -> Result<Option<Seeded>, CreateError> {
+    place.begin(repo)?;
+    let seeded = seed_if_asked(repo, place, Some(seeding)).await?;
+    place.finish(repo)?;
+    Ok(seeded)
+}
+
+async fn seed_if_asked(
+    repo: &Repository,
+    place: &Place,
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, Error> {
+    let Some(seeding) = seeding.filter(|seeding| !seeding.paths.is_empty()) else {
+        return Ok(None);
+    };
+    effect::awaits(Effect::PlaceSeed).await?;
+    let (folder, index) = (place.path(), place.admin(repo).join("index"));
+    let fresh = Fresh {
+        folder: &folder,
+        index: &index,
+    };
+    Ok(Some(seed(repo, fresh, seeding).await))
 }
 
 /// Pins work that lies at the place. What a crash left of an unfinished worktree is not work.

@@ -118,10 +118,15 @@ impl Place {
     pub(super) fn register(&self, repo: &Repository) -> Result<(), Error> {
         let (admin, path) = (self.admin(repo), self.path());
         std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
-        write(&admin.join(UNFINISHED), HALF_MADE)?;
+        self.begin(repo)?;
         std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         self.connect(repo)?;
         self.put_on_branch(repo)
+    }
+
+    /// Marks it as not whole yet.
+    pub(super) fn begin(&self, repo: &Repository) -> Result<(), Error> {
+        write(&self.admin(repo).join(UNFINISHED), HALF_MADE)
     }
 
     /// Marks it as whole.

@@ -34,7 +34,7 @@ pub async fn restore(
     let preserved = load(repo, commit).await?;
     if !is_made(repo, place, &preserved.tip).await? {
         let work = preserved.uncommitted.then_some(&preserved.commit);
-        build(repo, place, &preserved.tip, work).await?;
+        build(repo, place, &preserved.tip, work, None).await?;
     }
     Ok(preserved)
 }

@@ -21,7 +21,7 @@ pub use crate::config::PoolSize;
 use crate::git::{Error, Repository};
 use crate::run::CommitId;
 use crate::worktree::pool::{Held, Shelf, Slot, Untouched};
-use crate::worktree::{self, CreateError, Pace, Place, pool};
+use crate::worktree::{self, CreateError, Pace, Place, Seeded, Seeding, pool};
 
 pub use keep::keep;
 use plan::Recent;
@@ -151,7 +151,7 @@ impl Pool {
     }
 
     /// Makes the worktree of a run with its branch at `commit`: of a slot, if there is one, else anew. There already,
-    /// exactly so, is as good.
+    /// exactly so, is as good. Answers what was seeded, if anything was to be and the worktree was not there.
     ///
     /// # Errors
     /// As [`worktree::create`] has them.
@@ -160,10 +160,11 @@ impl Pool {
         repo: &Repository,
         place: &Place,
         commit: &CommitId,
-    ) -> Result<(), CreateError> {
+        seeding: Option<&Seeding>,
+    ) -> Result<Option<Seeded>, CreateError> {
         let is_there = place.path().symlink_metadata().is_ok();
         if is_there && worktree::is_made(repo, place, commit).await? {
-            return Ok(());
+            return Ok(None);
         }
         // Ready ones have all folders of the tree.
         let ready = place.cone().is_whole().then(|| self.take(commit)).flatten();
@@ -171,13 +172,18 @@ impl Pool {
             Some(ready) => self.claim(repo, ready, place, commit).await,
             None => false,
         };
-        if !claimed {
-            worktree::create(repo, place, commit).await?;
-            self.state().claims.made += 1;
-        }
+        let seeded = match (claimed, seeding) {
+            (true, None) => None,
+            (true, Some(seeding)) => worktree::seed_claimed(repo, place, seeding).await?,
+            (false, _) => {
+                let seeded = worktree::create_seeded(repo, place, commit, seeding).await?;
+                self.state().claims.made += 1;
+                seeded
+            }
+        };
         self.state().recent.claimed(Instant::now());
         self.wake();
-        Ok(())
+        Ok(seeded)
     }
 
     /// Whether the slot has become the place. If not, the place can still be made.

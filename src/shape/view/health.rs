@@ -34,11 +34,26 @@ pub struct HealthView {
     pub containment: ContainmentView,
     /// Which network checks run in.
     pub check_network: CheckNetworkView,
+    /// What fresh worktrees get of ignored caches, and how.
+    pub seed: SeedView,
     /// Where agents ask about their own run by MCP.
     pub mcp: Option<McpView>,
     /// What a person should know.
     pub warnings: Vec<String>,
     pub started_at: String,
+}
+
+/// What fresh worktrees get of ignored caches, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SeedView {
+    /// What is seeded unless a workflow says otherwise, from the root of the repository.
+    pub paths: Vec<String>,
+    /// The checkout that it comes from; `null` if there is none.
+    pub source: Option<String>,
+    /// `reflink` (bytes are shared until they are written), `copy`, or `none` (nothing is seeded).
+    pub way: &'static str,
+    /// Why not by reflink, for a person; `null` if it is.
+    pub why_not_reflink: Option<String>,
 }
 
 /// Where agents ask about their own run by MCP.

@@ -21,7 +21,7 @@ pub use checks::{
 pub use gc::{GcItem, GcView};
 pub use health::{
     CheckNetworkView, ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView,
-    McpView, PoolView,
+    McpView, PoolView, SeedView,
 };
 pub use merge::{CandidateItemView, CandidateView, MergeStage, MergeView};
 pub use own::{MayEnd, Missing, OwnCheck, OwnDefinition, OwnItem, OwnResult, OwnResults, kinds};

@@ -19,6 +19,7 @@ use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
 use agent_runner_api::runner::pool::Pool;
 use agent_runner_api::runner::room::Room;
+use agent_runner_api::runner::seeding::Seeds;
 use agent_runner_api::runner::stream::Streams;
 use agent_runner_api::runner::tokens::AgentTokens;
 use agent_runner_api::runner::{Context, Lanes};
@@ -135,6 +136,7 @@ impl Stage {
             growths: Growths::new(),
             streams: Streams::default(),
             lanes: Lanes::default(),
+            seeds: Seeds::find(None, &config.worktrees_root),
             failures: Failures::default(),
             config,
         };

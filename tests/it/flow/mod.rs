@@ -26,6 +26,7 @@ mod queue;
 mod races;
 mod redefined;
 mod refusals;
+mod seed;
 mod signed;
 mod sparse;
 mod start;

@@ -11,6 +11,7 @@ mod places;
 mod planted;
 mod reading;
 mod scene;
+mod seed;
 mod settling;
 mod sparse;
 mod torn;

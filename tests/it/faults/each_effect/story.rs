@@ -63,12 +63,16 @@ const WORK: &str = "write work.txt done\ngit add -A\ngit commit -q -m work\nwrit
 pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     let keep_days = if story == Story::Expire { "0" } else { "30" };
     let size = if story == Story::Pool { "1" } else { "0" };
+    // What the repository ignores is seeded, so that this is struck as well.
     let mut setup = Setup::new()
         .flag("--preserved-keep-days", keep_days)
+        .flag("--seed", "ignored")
+        .flag("--seed-copy", "true")
         .with_pool(size);
     if story == Story::Expire {
         setup = setup.flag("--keep-output-days", "0");
     }
+    setup.repo.write("ignored", "a cache\n");
     let arm = |setup: &Setup| match fault {
         Some(fault) => fault.arm(setup),
         None => trace(setup),
