@@ -18,5 +18,6 @@ mod readers;
 mod removal;
 mod restart;
 mod silent;
+mod start;
 mod supervisor;
 mod upgrade;
