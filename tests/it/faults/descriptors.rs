@@ -78,7 +78,6 @@ fn calls_go_on_when_all_streams_are_taken() {
     }
 }
 
-/// Seen red: without `give_back` of `src/process/descriptors.rs` the agent has as many as the service.
 #[test]
 fn the_service_takes_what_files_it_may_have_and_its_agents_have_as_many_as_it_was_given() {
     const GIVEN: usize = 300;

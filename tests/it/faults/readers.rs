@@ -193,7 +193,6 @@ fn many_readers_and_some_that_never_read_neither_block_the_agent_nor_grow_the_se
 /// What a reader that waits may cost the service.
 const KIB_A_QUIET_READER: u64 = 24;
 
-/// Seen red: with a task, a queue, an open file and an inotify instance for each reader, over 40 KiB.
 #[test]
 fn readers_that_wait_cost_little_memory_and_one_descriptor_each() {
     let server = Server::start();

@@ -34,7 +34,6 @@ fn to_the_end(run: &Run, after: &str) -> Vec<Frame> {
     frames.until_status("finished")
 }
 
-/// Seen red: with a ring that lets a reader join one frame too late.
 #[test]
 fn readers_that_join_and_resume_anywhere_are_all_told_the_same() {
     let server = Server::start();
@@ -115,7 +114,6 @@ fn readers_that_join_and_resume_anywhere_are_all_told_the_same() {
     assert!(output_of(&all[1..]) == run.output());
 }
 
-/// Seen red: with an encoding for each reader, 50 times as many.
 #[test]
 fn a_frame_is_made_once_for_all_its_readers() {
     let server = Server::start();
@@ -145,7 +143,6 @@ fn a_frame_is_made_once_for_all_its_readers() {
     assert!(encoded < sent / 4, "{encoded} made for {sent} sent");
 }
 
-/// Seen red: where the service read along to parse it, 200 MB.
 #[test]
 fn output_that_nobody_watches_is_not_read() {
     const OUTPUT: u64 = 200_000_000;
