@@ -53,6 +53,15 @@ impl App {
         ] {
             let _ = writeln!(text, "{name}{{outcome=\"{outcome}\"}} {count}");
         }
+        let name = "agent_runner_pool_catch_up_seconds";
+        let help = "How long it took to bring ready worktrees to where the base was.";
+        let (times, took) = (figures.followed.times, figures.followed.took);
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} summary");
+        let _ = writeln!(
+            text,
+            "{name}_sum {}\n{name}_count {times}",
+            took.as_secs_f64()
+        );
         text
     }
 }

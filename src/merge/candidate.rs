@@ -79,8 +79,6 @@ pub async fn candidate(
     {
         Some(commit) => commit,
         None => {
-            // What was written in process is on disk before git's commit names it.
-            repo.sync()?;
             repo.merge_commit(&tree, &parents, identity, message)
                 .await?
         }

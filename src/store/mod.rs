@@ -51,6 +51,22 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
 }
 
+impl Inner {
+    fn rest(&self) {
+        match checkpointing(&self.path) {
+            Ok(connection) => checkpoint::rest(&connection),
+            Err(error) => tracing::debug!(%error, "the write-ahead log is left to the next start"),
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// Whoever takes the file away after a command that wrote to it takes all of it.
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
+
 impl Store {
     /// Opens the database, makes it if there is none, and brings it up to date.
     ///
@@ -92,10 +108,7 @@ impl Store {
 
     /// Carries the write-ahead log over into the file. For a stop: a database at rest is one file.
     pub fn rest(&self) {
-        match checkpointing(&self.inner.path) {
-            Ok(connection) => checkpoint::rest(&connection),
-            Err(error) => tracing::debug!(%error, "the write-ahead log is left to the next start"),
-        }
+        self.inner.rest();
     }
 
     /// Where the database is.

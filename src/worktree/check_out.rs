@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::git::{Error, LONG, Repository};
+use crate::git::{Error, LONG, NotCaughtUp, Repository};
 use crate::run::CommitId;
 
 /// Whether somebody waits for it.
@@ -39,10 +39,15 @@ pub(super) async fn catch_up(
     folder: &Path,
     index: &Path,
     (from, to): (&CommitId, &CommitId),
-    pace: Pace,
 ) -> Result<(), Error> {
-    let args = ["-m", "-u", from.as_str(), to.as_str()];
-    read_tree(repo, folder, index, pace, &args).await
+    match repo.catch_up(folder, index, from, to).await {
+        Ok(()) => Ok(()),
+        Err(NotCaughtUp::Git(error)) => Err(error),
+        Err(NotCaughtUp::InTheWay(paths)) => {
+            let in_the_way = std::io::Error::other(format!("in the way: {}", paths.join(", ")));
+            Err(Error::io("catch up", folder)(in_the_way))
+        }
+    }
 }
 
 /// The index is that of the commit again; the files stay.

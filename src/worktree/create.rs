@@ -146,7 +146,7 @@ async fn fill(
             .await
             .map_err(Error::from)?;
         if place.cone().is_whole() {
-            catch_up(repo, &folder, &index, (commit, work), Pace::Now).await?;
+            catch_up(repo, &folder, &index, (commit, work)).await?;
             forget_staged(repo, &folder, &index, commit).await?;
         } else {
             sparse::lay(repo, place, commit, work).await?;

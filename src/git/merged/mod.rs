@@ -14,7 +14,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gix::ObjectId;
@@ -33,7 +33,7 @@ const DEEPEST: usize = 400;
 /// What two commits come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Plain {
-    /// This tree. It is written, and not yet known to be on disk.
+    /// This tree, which is on disk.
     Tree(TreeId),
     /// The one has all of the other.
     Contained,
@@ -75,7 +75,7 @@ impl Repository {
     /// A merge commit that is not signed, in process; nothing if git is to be asked. On disk, with its tree, when it returns.
     ///
     /// # Errors
-    /// A test has struck, or the way to the disk failed.
+    /// A test has struck.
     pub(crate) async fn commit_plainly(
         &self,
         tree: &TreeId,
@@ -116,20 +116,38 @@ impl Repository {
             };
             let repo = open(&view)?;
             let written = repo.write_object(&commit)?.detach();
+            to_disk(&view, &[written])?;
             written
                 .to_string()
                 .parse()
                 .map_err(|_| Odd("a hash".to_owned()))
         });
-        let Ok(commit) = commit.await else {
-            return Ok(None);
-        };
-        let objects = self.common_dir().join("objects");
-        match tokio::task::spawn_blocking(move || super::sync_with(&objects)).await {
-            Ok(synced) => synced.map(|()| Some(commit)),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        Ok(commit.await.ok())
     }
+}
+
+/// Writes objects to disk that were just written as files of their own, with the names that lead to them. One that is in a
+/// pack was there before.
+fn to_disk(view: &Path, written: &[ObjectId]) -> Result<(), Odd> {
+    let objects = view.join("objects");
+    let mut folders = BTreeSet::new();
+    for id in written {
+        let hash = id.to_string();
+        let folder = objects.join(&hash[..2]);
+        match std::fs::File::open(folder.join(&hash[2..])) {
+            Ok(file) => file.sync_all()?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error.into()),
+        }
+        folders.insert(folder);
+    }
+    if !folders.is_empty() {
+        folders.insert(objects);
+    }
+    for folder in folders {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What gix says beside the runtime; a panic in it is odd.
@@ -173,10 +191,13 @@ fn merge(view: &Path, onto: &CommitId, head: &CommitId) -> Result<Plain, Odd> {
         Ok(repo.find_commit(commit)?.tree_id()?.detach())
     };
     let trees = [tree(base.detach())?, tree(onto)?, tree(head)?].map(Some);
-    let merged = match folder(&repo, trees, 0)? {
+    let mut written = Vec::new();
+    let merged = match folder(&repo, trees, &mut written, 0)? {
         Some(tree) => tree,
         None => repo.write_object(gix::objs::Tree::empty())?.detach(),
     };
+    written.push(merged);
+    to_disk(view, &written)?;
     let parsed = merged.to_string().parse();
     Ok(Plain::Tree(parsed.map_err(|_| Odd("a hash".to_owned()))?))
 }
@@ -188,6 +209,7 @@ type Versions = [Option<(EntryMode, ObjectId)>; 3];
 fn folder(
     repo: &gix::Repository,
     trees: [Option<ObjectId>; 3],
+    written: &mut Vec<ObjectId>,
     depth: usize,
 ) -> Result<Option<ObjectId>, Odd> {
     if depth > DEEPEST {
@@ -211,7 +233,7 @@ fn folder(
     }
     let mut entries = Vec::with_capacity(names.len());
     for (filename, versions) in names {
-        if let Some((mode, oid)) = entry(repo, versions, depth)? {
+        if let Some((mode, oid)) = entry(repo, versions, written, depth)? {
             entries.push(gix::objs::tree::Entry {
                 mode,
                 filename,
@@ -223,14 +245,15 @@ fn folder(
         return Ok(None);
     }
     entries.sort();
-    Ok(Some(
-        repo.write_object(gix::objs::Tree { entries })?.detach(),
-    ))
+    let tree = repo.write_object(gix::objs::Tree { entries })?.detach();
+    written.push(tree);
+    Ok(Some(tree))
 }
 
 fn entry(
     repo: &gix::Repository,
     versions: Versions,
+    written: &mut Vec<ObjectId>,
     depth: usize,
 ) -> Result<Option<(EntryMode, ObjectId)>, Odd> {
     let is_tree = |version: Option<(EntryMode, ObjectId)>| version.is_some_and(|v| v.0.is_tree());
@@ -252,7 +275,7 @@ fn entry(
                 return odd("both sides changed it");
             }
             let trees = [base, ours, theirs].map(|version| version.map(|(_, oid)| oid));
-            let merged = folder(repo, trees, depth + 1)?;
+            let merged = folder(repo, trees, written, depth + 1)?;
             Ok(merged.map(|oid| (EntryMode::from(gix::objs::tree::EntryKind::Tree), oid)))
         }
         _ => odd("both sides changed it"),

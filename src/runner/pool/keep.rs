@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::plan::{self, Facts, Next};
 use super::{Doing, Pool, Ready};
@@ -202,7 +202,9 @@ impl Keeper<'_> {
             return Ok(());
         };
         let steps = (&commit, base);
+        let begun = Instant::now();
         let caught_up = pool::catch_up(repo, &slot, steps, Pace::Background).await;
+        let took = begun.elapsed();
         if let Err(error) = &caught_up {
             tracing::warn!(slot = slot.id(), %error, "a ready worktree could not be brought to the base");
             pool.give_back(&slot).await;
@@ -210,6 +212,8 @@ impl Keeper<'_> {
         let mut state = pool.state();
         state.busy.remove(slot.id());
         if caught_up.is_ok() {
+            state.followed.times += 1;
+            state.followed.took += took;
             state.ready.push(Ready::of(slot, base.clone()));
         }
         Ok(())

@@ -54,6 +54,7 @@ struct State {
     /// In somebody's hands: being made, caught up, claimed or given back.
     busy: BTreeSet<String>,
     claims: Claims,
+    followed: Followed,
     recent: Recent,
     /// What a slot takes of the disk, once one was made.
     weight: u64,
@@ -69,6 +70,15 @@ pub struct Claims {
     pub caught_up: u64,
     /// No slot: made anew.
     pub made: u64,
+}
+
+/// How the slots followed the base, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// How often one was brought to where the base was then.
+    pub times: u64,
+    /// How long that took together.
+    pub took: Duration,
 }
 
 /// What the keeper does.
@@ -120,6 +130,8 @@ pub struct Figures {
     pub at: Vec<CommitId>,
     /// How places came to be.
     pub claims: Claims,
+    /// How slots followed the base.
+    pub followed: Followed,
     /// What the keeper does.
     pub doing: Doing,
 }
@@ -137,6 +149,7 @@ impl Pool {
                 ready: Vec::new(),
                 busy: BTreeSet::new(),
                 claims: Claims::default(),
+                followed: Followed::default(),
                 recent: Recent::new(Instant::now()),
                 weight: 0,
                 doing: Doing::Starting,
@@ -268,6 +281,7 @@ impl Pool {
                 .map(|ready| ready.commit.clone())
                 .collect(),
             claims: state.claims,
+            followed: state.followed,
             doing: state.doing.clone(),
         }
     }

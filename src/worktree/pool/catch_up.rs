@@ -21,7 +21,7 @@ pub async fn catch_up(
     effect::awaits(Effect::PoolCatchUp).await?;
     slot.mark_half_made()?;
     let (folder, index) = (slot.folder(), slot.index());
-    check_out::catch_up(repo, folder, &index, (from, to), pace).await?;
+    check_out::catch_up(repo, folder, &index, (from, to)).await?;
     if pace == Pace::Background {
         slot.put_at(to)?;
         effect::awaits(Effect::PoolReady).await?;
