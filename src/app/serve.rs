@@ -1,4 +1,6 @@
 //! The start of the service: everything is opened and looked at, what was under way goes on, and only then it listens.
+//!
+//! Longer than others, because each reason not to start is named here, with what to do about it.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;

@@ -203,8 +203,10 @@ fn assert_kept(server: &Server, fact: &Fact) {
         }
         Fact::Aborted { run, preserved } => {
             assert_eq!(detail(run)["status"], "aborted");
+            // Or what was uncommitted has been kept on top of it since.
             let name = format!("refs/agent_runner/preserved/{run}");
-            assert_eq!(server.repo.commit_of(&name).as_ref(), Some(preserved));
+            let range = ["merge-base", "--is-ancestor", preserved, &name];
+            server.repo.git(&range);
         }
     }
 }

@@ -495,7 +495,10 @@ fn a_start_waits_for_no_worktree_that_is_being_made_for_the_pool() {
 
 #[test]
 fn two_worktrees_are_checked_out_side_by_side() {
-    let server = with_slow_checkouts(Setup::new(), "/slow-").start();
+    let setup = with_slow_checkouts(Setup::new(), "/slow-");
+    // What asks for a conversion is checked out by git, which can be held up.
+    setup.repo.commit(".gitattributes", "*.c ident\n");
+    let server = setup.start();
     thread::scope(|scope| {
         let slow = scope.spawn(|| server.run_with("exit 0", &json!({"card_id": "slow"})));
         server.wait_for_mark("held-up");
