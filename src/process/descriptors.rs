@@ -40,6 +40,6 @@ pub(super) fn give_back(process: Pid) -> std::io::Result<()> {
     let Some(given) = GIVEN.get() else {
         return Ok(());
     };
-    prlimit(Some(process), Resource::Nofile, given.clone())?;
+    prlimit(Some(process), Resource::Nofile, *given)?;
     Ok(())
 }

@@ -60,7 +60,7 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn text(of: &str, number: u8) -> String {
-    let end = if number % 2 == 0 { "\n" } else { "\r\n" };
+    let end = if number.is_multiple_of(2) { "\n" } else { "\r\n" };
     (0..12)
         .map(|line| format!("{of} {number} {line}{end}"))
         .collect()

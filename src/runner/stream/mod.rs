@@ -73,7 +73,7 @@ impl Streams {
     /// Forgets the hub of this run, unless somebody reads from it (or whoever does); whether it is forgotten.
     fn leave_run(&self, run: RunId, feed: &Arc<Feed<()>>, unless_read: bool) -> bool {
         let mut runs = self.runs();
-        let leaves = !(unless_read && !feed.is_unread());
+        let leaves = !unless_read || feed.is_unread();
         if leaves
             && runs
                 .get(&run)
@@ -86,7 +86,7 @@ impl Streams {
 
     fn leave_all(&self, feed: &Arc<Feed<Facts>>, unless_read: bool) -> bool {
         let mut all = self.all();
-        let leaves = !(unless_read && !feed.is_unread());
+        let leaves = !unless_read || feed.is_unread();
         if leaves && all.as_ref().is_some_and(|known| Arc::ptr_eq(known, feed)) {
             *all = None;
         }

@@ -51,9 +51,7 @@ impl Raw {
             if let Some(bytes) = self.read() {
                 return Some(bytes);
             }
-            if self.growth.is_none() {
-                return None;
-            }
+            self.growth.as_ref()?;
             // Looked at before the last reading: what an agent prints that is still at work is read in the next round.
             self.latest.mark_unchanged();
             let active = matches!(self.context.journal.run(self.run), Ok(Some(run)) if run.status().is_active());

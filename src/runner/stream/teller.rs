@@ -197,6 +197,6 @@ pub(super) fn is_at_work(run: &Run) -> bool {
 /// The run as it was after this event; nothing before its first one.
 pub(super) fn run_at(journal: &Journal, id: RunId, seq: u64) -> Result<Option<Run>, StoreError> {
     let rows = journal.store().read(|db| events::of_run(db, id))?;
-    let seen = rows.iter().take_while(|row| row.seq <= seq);
-    seen.fold(Ok(None), |run, row| Ok(Some(step(run?, row)?)))
+    let mut seen = rows.iter().take_while(|row| row.seq <= seq);
+    seen.try_fold(None, |run, row| step(run, row).map(Some))
 }
