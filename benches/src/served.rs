@@ -59,7 +59,7 @@ impl Served {
             agent: config.into(),
         };
         // An agent that does what its prompt says: the script comes by its standard input.
-        let workflow = json!({"prompt_template": "{{ prompt }}", "agent": "command", "settings": {"command": ["/bin/sh"]}});
+        let workflow = json!({"prompt_template": "{{ prompt }}", "agent": "command", "settings": {"command": ["/bin/sh"]}, "dod": [{"key": "review"}]});
         served.put("/api/workflows/script", &workflow)?;
         Ok(served)
     }
@@ -128,6 +128,17 @@ impl Served {
 
     pub fn abort(&self, id: &str) -> anyhow::Result<()> {
         self.post(&format!("/api/runs/{id}/abort"), &json!({}))?;
+        Ok(())
+    }
+
+    /// Somebody looks at its work and accepts it: its gate is open.
+    pub fn accept(&self, id: &str) -> anyhow::Result<()> {
+        let path = format!("/api/runs/{id}/evidence");
+        let words = json!({"item_key": "review", "kind": "text", "payload_text": "read"});
+        let evidence = self.post(&path, &words)?;
+        let evidence = evidence["evidence_id"].as_str().unwrap_or_default();
+        let by = json!({"validated_by": "Vera"});
+        self.post(&format!("{path}/{evidence}/validate"), &by)?;
         Ok(())
     }
 

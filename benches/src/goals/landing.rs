@@ -27,6 +27,8 @@ pub fn landing(ground: &Ground) -> anyhow::Result<Goal> {
             let run = served.run(&format!("echo {round} >> crate0/src/part0/file1.rs"))?;
             served.wait_for(&other, "finished")?;
             served.wait_for(&run, "finished")?;
+            served.accept(&other)?;
+            served.accept(&run)?;
             served.merge(&other)?;
             let view = served.get(&format!("/api/runs/{run}"))?;
             let head = view["head"]["commit"]

@@ -18,6 +18,7 @@ pub fn fresh(ground: &Ground) -> anyhow::Result<Goal> {
         served.wait_for_pool(2)?;
         let script = format!("echo {round} > new{round}.txt");
         let run = served.finished(&script)?;
+        served.accept(&run)?;
         served.merge(&run)?;
     }
     let hits = served.metric("agent_runner_pool_claims_total{outcome=\"hit\"}")?;
