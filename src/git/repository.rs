@@ -64,13 +64,8 @@ impl Identity {
         }
     }
 
-    /// Name and email as git takes them.
-    pub(super) fn cleaned(&self) -> (String, String) {
-        (Identity::clean(&self.name), Identity::clean(&self.email))
-    }
-
     pub(crate) fn onto(&self, call: Call) -> Call {
-        let (name, email) = self.cleaned();
+        let (name, email) = (Identity::clean(&self.name), Identity::clean(&self.email));
         call.env("GIT_AUTHOR_NAME", &name)
             .env("GIT_AUTHOR_EMAIL", &email)
             .env("GIT_COMMITTER_NAME", &name)

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::git::{Error, Identity, NotMoved, Plain, RefEdit, RefName, Repository};
+use crate::effect::{self, Effect};
+use crate::git::{Error, Identity, NotMoved, RefEdit, RefName, Repository};
 use crate::run::{CommitId, TreeId};
 
 /// A merge commit with two parents, `onto` and `head`, that is not on any branch.
@@ -59,30 +60,16 @@ pub async fn candidate(
     message: &str,
     identity: &Identity,
 ) -> Result<Candidate, CandidateError> {
-    let tree = match repo.merge_plainly(onto, head).await? {
-        Some(Plain::Tree(tree)) => tree,
-        Some(Plain::Contained) => return Err(CandidateError::NothingToMerge),
-        None => {
-            if repo.is_ancestor(head, onto).await? {
-                return Err(CandidateError::NothingToMerge);
-            }
-            if repo.merge_base(onto, head).await?.is_none() {
-                return Err(CandidateError::Unrelated);
-            }
-            merged_tree(repo, onto, head).await?
-        }
-    };
-    let parents = [onto, head];
-    let commit = match repo
-        .commit_plainly(&tree, &parents, identity, message)
-        .await?
-    {
-        Some(commit) => commit,
-        None => {
-            repo.merge_commit(&tree, &parents, identity, message)
-                .await?
-        }
-    };
+    if repo.is_ancestor(head, onto).await? {
+        return Err(CandidateError::NothingToMerge);
+    }
+    if repo.merge_base(onto, head).await?.is_none() {
+        return Err(CandidateError::Unrelated);
+    }
+    let tree = merged_tree(repo, onto, head).await?;
+    let commit = repo
+        .merge_commit(&tree, &[onto, head], identity, message)
+        .await?;
     let pin = RefEdit::Set(RefName::candidate(&commit), commit.clone());
     repo.edit_refs(&[pin], "a candidate").await?;
     Ok(Candidate {
@@ -117,6 +104,9 @@ async fn merged_tree(
     onto: &CommitId,
     head: &CommitId,
 ) -> Result<TreeId, CandidateError> {
+    effect::awaits(Effect::CandidateTree)
+        .await
+        .map_err(Error::from)?;
     let output = repo
         .call("merge-tree")
         // The base says which files merge by union and which are binary (git 2.43; older ones do not ask).

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("effect", &[]),
     // Tools.
-    ("git", &["clock", "effect", "run"]),
+    ("git", &["effect", "run"]),
     ("store", &["clock", "dod", "effect", "run", "shape"]),
     // Stages: none uses another.
     ("worktree", &["effect", "git", "run"]),
