@@ -24,3 +24,8 @@ ci:
 # The tests of faults, this many times as long; docs/reliability.md says what they do
 soak TIMES="10":
     AGENT_RUNNER_SOAK={{ TIMES }} cargo test --test it faults:: -- --nocapture --test-threads 1
+
+# What a run costs, beside floors of the same run; the table and the plots go to docs/performance.md
+bench *ARGS:
+    cargo build --release
+    cargo run --release -p benches -- --write docs/performance.md {{ ARGS }}

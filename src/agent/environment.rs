@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::invocation::Reach;
-use crate::run::{AttemptId, Hooks, RunId, given};
+use crate::run::{AttemptId, Hooks, RunId, Spec, given};
 
 /// What any program needs: who and where it is, how it speaks, how it reaches the network.
 const FOR_EVERY_PROGRAM: &[&str] = &[
@@ -85,13 +85,13 @@ impl Environment {
     }
 
     /// What we set whoever the agent is: no terminal, no questions, a place for its temporary files, the marks by
-    /// which its processes are known, and how it reaches the service.
+    /// which its processes are known, how it reaches the service, and what its git is configured with.
     pub(crate) fn close(
         mut self,
         run: RunId,
         attempt: AttemptId,
         tmp: &Path,
-        hooks: Hooks,
+        git: &[(&str, &str)],
         reach: Option<&Reach<'_>>,
     ) -> BTreeMap<String, String> {
         self.set("TERM", "dumb");
@@ -103,14 +103,32 @@ impl Environment {
             self.set(given::URL, reach.url);
             self.set(given::TOKEN, reach.token);
         }
-        if hooks == Hooks::Skip {
+        if !git.is_empty() {
             // git-config(1): configuration by the environment wins over every file.
-            self.set("GIT_CONFIG_COUNT", "1");
-            self.set("GIT_CONFIG_KEY_0", "core.hooksPath");
-            self.set("GIT_CONFIG_VALUE_0", "/dev/null");
+            self.set("GIT_CONFIG_COUNT", &git.len().to_string());
+        }
+        for (at, (key, value)) in git.iter().enumerate() {
+            self.set(&format!("GIT_CONFIG_KEY_{at}"), key);
+            self.set(&format!("GIT_CONFIG_VALUE_{at}"), value);
         }
         self.vars
     }
+}
+
+/// What an agent's git is configured with, beside what its files say.
+#[must_use]
+pub(crate) fn git_settings(spec: &Spec) -> Vec<(&'static str, &'static str)> {
+    let mut settings = Vec::new();
+    if spec.settings.hooks == Hooks::Skip {
+        settings.push(("core.hooksPath", "/dev/null"));
+    }
+    if !spec.sparse.is_whole() {
+        // As in its worktree's git dir. Not `index.sparse`: the index keeps an entry a file, for all its readers.
+        settings.push(("core.sparseCheckout", "true"));
+        settings.push(("core.sparseCheckoutCone", "true"));
+        settings.push(("index.sparse", "false"));
+    }
+    settings
 }
 
 /// Why a request may not set this variable; `None` if it may.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::environment::{Environment, forbidden_env};
+use super::environment::{Environment, forbidden_env, git_settings};
 use super::{claude, command, stub};
 use crate::run::{AgentKind, AttemptId, RunId, Spec};
 
@@ -171,10 +171,10 @@ pub fn invocation(work: &Work<'_>) -> Result<Invocation, Refused> {
         AgentKind::Command => (command::argv(work, &env)?, Vec::new()),
         AgentKind::Stub => (stub::argv(work, &env)?, Vec::new()),
     };
-    let hooks = work.spec.settings.hooks;
+    let git = git_settings(work.spec);
     Ok(Invocation {
         argv,
-        env: env.close(work.run, work.attempt, work.tmp, hooks, work.reach.as_ref()),
+        env: env.close(work.run, work.attempt, work.tmp, &git, work.reach.as_ref()),
         stdin: work.prompt.as_bytes().to_vec(),
         files,
     })

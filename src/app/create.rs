@@ -6,13 +6,15 @@ use super::App;
 use super::fields::{PROMPT_MAX, bad_fields, lacking};
 use super::prompt;
 use super::refused::{FieldProblem, Refused};
+use super::sparse::Asked;
 use super::workflows::built_in;
 use crate::dod::{ItemSpec, item};
 use crate::git::{BranchName, RefName};
 use crate::journal::{Answer, Creation, IdempotencyKey, NewRun as Stored, NotCreated};
 use crate::run::event::AttemptKind;
 use crate::run::{
-    AgentKind, AttemptId, Command, Event, Limits, Run, RunId, Spec, Status, StubReason,
+    AgentKind, AttemptId, Command, CommitId, Cone, Event, Limits, Run, RunId, Spec, Status,
+    StubReason,
 };
 use crate::runner::definition::{self, Defined, Part};
 use crate::shape::request::{NewRun, NewWorkflow, is_blank};
@@ -64,16 +66,15 @@ impl App {
             }
             Err(other) => return Err(other),
         };
-        let new = self.planned(request, &name, &workflow, key.clone()).await?;
-        let id = new.id;
-        match self.context().journal.create(new).await {
-            Ok(Creation::Done(_)) => {}
+        let (new, base) = self.planned(request, &name, &workflow, key.clone()).await?;
+        let run = match self.runner().create(new, base).await {
+            Ok(Creation::Done(run)) => run,
             Ok(Creation::Again { run, answer_json }) => return self.again(run, answer_json),
             Err(NotCreated::LiveRun { what, run }) => return Err(Refused::LiveRun { what, run }),
             Err(NotCreated::KeyMismatch) => return Err(Refused::IdempotencyMismatch),
             Err(NotCreated::Store(error)) => return Err(error.into()),
-        }
-        let created = self.admitted(id).await?;
+        };
+        let created = self.created(&run)?;
         if let Some(key) = key {
             let answer = serde_json::to_string(&created.accepted).map_err(anyhow::Error::new)?;
             self.write(move |db| idempotency::answered(db, &key.key, &answer))
@@ -175,14 +176,14 @@ impl App {
         })
     }
 
-    /// The request as it is stored: everything that can be refused is refused here.
+    /// The request as it is stored, and the commit that it starts from: everything that can be refused is refused here.
     async fn planned(
         &self,
         request: NewRun,
         workflow_name: &str,
         workflow: &NewWorkflow,
         key: Option<IdempotencyKey>,
-    ) -> Result<Stored, Refused> {
+    ) -> Result<(Stored, CommitId), Refused> {
         let agent_asked = request
             .agent
             .or(workflow.agent)
@@ -195,6 +196,13 @@ impl App {
             .base
             .clone()
             .unwrap_or_else(|| self.context().base.clone());
+        let asked = match Asked::of(&request, &workflow.settings) {
+            Ok(asked) => Some(asked),
+            Err(problem) => {
+                bad.push(problem);
+                None
+            }
+        };
         let mut tip = None;
         match RefName::branch(&base) {
             Err(error) => bad.push(FieldProblem::new("/base", error.to_string())),
@@ -224,9 +232,10 @@ impl App {
             );
             Vec::new()
         });
-        let (true, Some(tip)) = (bad.is_empty(), tip) else {
+        let (true, Some(tip), Some(asked)) = (bad.is_empty(), tip, asked) else {
             return Err(Refused::Invalid(bad));
         };
+        let sparse = asked.at(&self.context().repository, &tip).await?;
         let app = request.kanban_app.as_deref();
         let written = Part::of_workflow(workflow_name, workflow.dod.clone());
         let more = Part::of_request(more);
@@ -248,6 +257,7 @@ impl App {
                 &branch,
                 &items,
                 base,
+                sparse,
                 agent_asked,
             )
             .await?;
@@ -257,7 +267,7 @@ impl App {
             .filter_map(|(what, value)| Some((what, value?)))
             .filter(|_| !request.allow_parallel)
             .collect();
-        Ok(Stored {
+        let stored = Stored {
             id,
             events: vec![
                 Event::Created {
@@ -274,7 +284,8 @@ impl App {
             ],
             alone_for,
             key,
-        })
+        };
+        Ok((stored, tip))
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a spec is made of")]
@@ -286,6 +297,7 @@ impl App {
         branch: &BranchName,
         dod: &[ItemSpec],
         base: String,
+        sparse: Cone,
         agent_asked: AgentKind,
     ) -> Result<Spec, Refused> {
         let context = self.context();
@@ -300,6 +312,7 @@ impl App {
             request,
             branch.as_str(),
             dod,
+            sparse.folders(),
             issue_body.as_deref(),
         )?;
         let stub = if context.config.stub || agent_asked == AgentKind::Stub {
@@ -340,6 +353,7 @@ impl App {
             stub,
             model: request.model.clone().or_else(|| workflow.model.clone()),
             base,
+            sparse,
             limits,
             env,
             labels: request.labels.clone(),

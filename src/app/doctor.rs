@@ -7,7 +7,7 @@ use super::{App, Refused};
 use crate::git::RefName;
 use crate::runner::Context;
 use crate::shape::view::{DoctorView, FindingView, FixView};
-use crate::store::events;
+use crate::store::{events, whole};
 use crate::world::{self, CheckError, Depth, Extent, Finding, Level, check_world};
 
 impl App {
@@ -30,7 +30,7 @@ impl App {
                 Ok(context.repository.common_dir().display().to_string()),
             ),
             found("base", self.base_is_there().await),
-            found("database", self.database()),
+            found("database", self.database(deep).await),
             found("worktrees", writable(&context.config.worktrees_root)),
             found("state", writable(&context.config.state_root)),
         ];
@@ -87,9 +87,19 @@ impl App {
         }
     }
 
-    fn database(&self) -> Result<String, String> {
-        match self.read(events::last_seq) {
-            Ok(seq) => Ok(format!("{seq} events in the journal")),
+    async fn database(&self, deep: bool) -> Result<String, String> {
+        let store = self.context().journal.store().clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            store.read(|db| {
+                if deep {
+                    whole::structure(db)?;
+                }
+                events::last_seq(db)
+            })
+        });
+        match looked.await {
+            Ok(Ok(seq)) => Ok(format!("{seq} events in the journal")),
+            Ok(Err(error)) => Err(error.to_string()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -140,6 +150,17 @@ impl App {
 
 /// Looks at the world after a start: tells what should not be, and mends what needs nobody's word.
 pub(super) async fn mend_after_start(context: Arc<Context>) {
+    let store = context.journal.store().clone();
+    let structure = tokio::task::spawn_blocking(move || {
+        store.read(|db| match whole::is_large(db)? {
+            true => whole::structure(db),
+            // The start has looked at it.
+            false => Ok(()),
+        })
+    });
+    if let Ok(Err(error)) = structure.await {
+        tracing::error!(%error, "the database is to be brought back from a backup");
+    }
     let found = match check_world(&context, Depth::Newest).await {
         Ok(world) => world.findings,
         Err(error) => {

@@ -9,7 +9,7 @@ use crate::runner::{
     Landed, MergeAnswer, MergeAsk, NotAborted, NotMerged, NotRestored, conflict_of,
 };
 use crate::shape::request::{MergeRequest, is_blank};
-use crate::shape::view::{MergeView, MergedView, RunView};
+use crate::shape::view::{AbortedView, MergeView, MergedView, RunView};
 
 /// The longest message of a merge, in characters.
 const MESSAGE_MAX: usize = 64 * 1024;
@@ -117,14 +117,18 @@ impl App {
         }
     }
 
-    /// Ends the agent and takes worktree and branch away; the work is preserved. Can be repeated.
+    /// Ends the agent and takes worktree and branch away. The work is preserved, what was uncommitted perhaps a little later.
+    /// Can be repeated.
     ///
     /// # Errors
     /// The run has merged.
-    pub async fn abort(&self, run: &str) -> Result<RunView, Refused> {
+    pub async fn abort(&self, run: &str) -> Result<AbortedView, Refused> {
         let id = self.run_id(run)?;
         match self.runner().abort(id).await {
-            Ok(run) => Ok(RunView::of(&run, None)),
+            Ok(run) => Ok(AbortedView {
+                preserving: run.is_preserving(),
+                run: RunView::of(&run, None),
+            }),
             Err(NotAborted::State(refusal)) => Err(Refused::State(refusal)),
             Err(NotAborted::Closing) => Err(Refused::Draining),
             Err(NotAborted::Failed(error)) => Err(error.into()),

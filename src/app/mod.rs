@@ -15,10 +15,12 @@ mod found;
 mod gc;
 pub mod own;
 mod payload;
+mod pool;
 pub mod prompt;
 pub mod proof;
 pub mod refused;
 pub mod serve;
+mod sparse;
 mod stats;
 pub mod verify;
 pub mod watch;
@@ -43,7 +45,7 @@ pub use serve::{StartError, serve, serve_with};
 use crate::git;
 use crate::run::{Phase, Run, RunId, Status};
 use crate::runner::{Context, Runner, ask_gate, current_head};
-use crate::store::{StoreError, runs};
+use crate::store::{StoreError, list, runs};
 use request::{PageRequest, RunFilter};
 use view::{DetailView, DiffFile, GateView, RunPage};
 
@@ -140,11 +142,7 @@ impl App {
         if run.status() != Status::Queued {
             return Ok(None);
         }
-        let queue = self.read(runs::queue)?;
-        Ok(queue
-            .iter()
-            .position(|id| *id == run.id)
-            .map(|at| at as u64 + 1))
+        self.read(|db| runs::queue_position(db, run.id))
     }
 
     /// The merge of a run, with its place in the queue of its base.
@@ -192,17 +190,17 @@ impl App {
         };
         let limit = page.limit.clamp(1, 500);
         // One more than asked for tells whether there is another page.
-        let mut runs = self.read(|db| runs::page(db, &filter, after.as_ref(), limit + 1))?;
+        let mut runs = self.read(|db| list::page(db, &filter, after.as_ref(), limit + 1))?;
         let more = runs.len() > limit as usize;
         runs.truncate(limit as usize);
         if runs.iter().any(|run| run.status == Status::Queued) {
-            let queue = self.read(runs::queue)?;
             let waits_for = self.waits_for();
-            for run in runs.iter_mut().filter(|run| run.status == Status::Queued) {
-                run.queue_position = queue
-                    .iter()
-                    .position(|id| id.to_string() == run.id)
-                    .map(|at| at as u64 + 1);
+            let queued = runs.iter_mut().filter(|run| run.status == Status::Queued);
+            let mut queued: Vec<&mut view::RunView> = queued.collect();
+            let ids: Vec<&str> = queued.iter().map(|run| run.id.as_str()).collect();
+            let positions = self.read(|db| runs::queue_positions(db, &ids))?;
+            for (run, position) in queued.iter_mut().zip(positions) {
+                run.queue_position = position;
                 run.waits_for = Some(waits_for);
             }
         }
@@ -340,12 +338,12 @@ fn fits(id: &str, text: &str) -> bool {
     is_prefix(text) && id.starts_with(&text.to_ascii_lowercase())
 }
 
-fn page_end(cursor: &str) -> Option<runs::PageEnd> {
+fn page_end(cursor: &str) -> Option<list::PageEnd> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let (created_at, id) = text.split_once('|')?;
     created_at.parse::<Timestamp>().ok()?;
     id.parse::<RunId>().ok()?;
-    Some(runs::PageEnd {
+    Some(list::PageEnd {
         created_at: created_at.to_owned(),
         id: id.to_owned(),
     })

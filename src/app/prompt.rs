@@ -38,6 +38,7 @@ pub fn fill(
     request: &NewRun,
     branch: &str,
     dod: &[ItemSpec],
+    sparse: &[String],
     issue_body: Option<&str>,
 ) -> Result<String, Refused> {
     environment()
@@ -50,6 +51,7 @@ pub fn fill(
                 prompt => request.prompt.clone(),
                 issue => context! { body => issue_body },
                 branch => branch,
+                sparse => sparse.to_vec(),
                 dod => minijinja::Value::from(minijinja::value::Serde(dod)),
             },
         )
@@ -165,13 +167,20 @@ mod tests {
             prompt: Some("{{ branch }}{% raw %}".to_owned()),
             ..NewRun::default()
         };
-        let filled = fill("<{{ prompt }}>", &request, "auto/x", &[], None).unwrap();
+        let filled = fill("<{{ prompt }}>", &request, "auto/x", &[], &[], None).unwrap();
         assert_eq!(filled, "<{{ branch }}{% raw %}>");
     }
 
     #[test]
     fn a_template_that_asks_for_what_is_not_there_is_refused() {
-        let filled = fill("{{ nonsense }}", &NewRun::default(), "auto/x", &[], None);
+        let filled = fill(
+            "{{ nonsense }}",
+            &NewRun::default(),
+            "auto/x",
+            &[],
+            &[],
+            None,
+        );
         assert!(matches!(filled, Err(Refused::Workflow(_))));
         assert!(check_template("{{ open").is_err());
     }
@@ -180,7 +189,7 @@ mod tests {
     fn a_template_that_never_ends_is_refused() {
         let endless =
             "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-        let filled = fill(endless, &NewRun::default(), "auto/x", &[], None);
+        let filled = fill(endless, &NewRun::default(), "auto/x", &[], &[], None);
         assert!(matches!(filled, Err(Refused::Workflow(_))));
     }
 

@@ -155,6 +155,16 @@ pub enum Refused {
     /// The work of an aborted run is no longer kept, or its place is taken.
     #[error("the run cannot be restored: {0}")]
     CannotRestore(String),
+    /// What the agent printed was let go.
+    #[error(
+        "the output of run {run} was past its time and went at {at}; what happened to the run is kept"
+    )]
+    OutputPruned {
+        /// The run.
+        run: RunId,
+        /// When.
+        at: String,
+    },
     /// A workflow cannot be changed so.
     #[error("the workflow cannot be changed: {0}")]
     Workflow(String),

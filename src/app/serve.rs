@@ -1,4 +1,6 @@
 //! The start of the service: everything is opened and looked at, what was under way goes on, and only then it listens.
+//!
+//! Longer than others, because each reason not to start is named here, with what to do about it.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -22,12 +24,16 @@ use crate::git::{
 };
 use crate::http;
 use crate::journal::Journal;
-use crate::process::NotHad;
+use crate::process::{Growths, NotHad, raise_descriptors};
 use crate::runner::checks::CheckSlots;
+use crate::runner::definition::Known;
 use crate::runner::failures::Failures;
 use crate::runner::files::Files;
 use crate::runner::gc::gc_daily;
+use crate::runner::pool::{self, Pool};
 use crate::runner::room::Room;
+use crate::runner::seeding::Seeds;
+use crate::runner::stream::Streams;
 use crate::runner::tokens::AgentTokens;
 use crate::runner::{Context, Lanes, Runner};
 use crate::store::{Store, StoreError, migrate};
@@ -124,6 +130,7 @@ pub fn serve_with(
     surroundings: &Surroundings,
     steps: &[&str],
 ) -> Result<(), StartError> {
+    raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -165,6 +172,7 @@ async fn serve_until_told(
     let router = http::router(app, http::Guard::new(port, origins));
     announce(&context, address, port, max_running);
     tokio::spawn(gc_daily(context.clone()));
+    tokio::spawn(pool::keep(context.clone()));
     tokio::spawn(mend_after_start(context.clone()));
     let looked_at = context.clone();
     tokio::spawn(async move {
@@ -188,6 +196,12 @@ async fn serve_until_told(
     })
     .await;
     watchdog.abort();
+    let store = context.journal.store().clone();
+    // What agents' drivers still write goes on in the log, which the next start takes up.
+    let rested = tokio::task::spawn_blocking(move || store.rest()).await;
+    if let Err(error) = rested {
+        tracing::warn!(%error, "the database was not brought to rest");
+    }
     match served {
         Ok(()) => Ok(alone),
         Err(error) => Err(StartError::Failed(error.into())),
@@ -232,7 +246,14 @@ async fn open(
     steps: &[&str],
 ) -> Result<(Context, Alone), StartError> {
     let path = around.variable("PATH").unwrap_or_default();
-    let program = git::Program::find(path.as_ref()).await?;
+    // Not its path: a newer program may be there by now, whose records this one could not read.
+    let binary = PathBuf::from("/proc/self/exe");
+    // Two processes that do not wait for each other. What git is lacking is told first.
+    let (program, networks) = tokio::join!(
+        git::Program::find(path.as_ref()),
+        networks(&config, &binary)
+    );
+    let program = program?;
     let files = Files::below(config.state_root.clone());
     make(&config.state_root, "name another with --state-root")?;
     // Prompts, output and the agents' environment are nobody else's to read.
@@ -275,8 +296,7 @@ async fn open(
     if let Err(error) = content.clear_aside().and_then(|()| files.clear_uploads()) {
         tracing::warn!(%error, "half-written files of an earlier service stay");
     }
-    let whole =
-        Store::open_with(&config.db, steps).and_then(|store| store.verify().map(|()| store));
+    let (whole, containment) = tokio::join!(whole(&config.db, steps), containment(&config, around));
     let store = whole.map_err(|source| match source {
         StoreError::TooNew { .. } => StartError::DatabaseNewer(source),
         StoreError::Damaged(why) => StartError::Damaged {
@@ -292,15 +312,9 @@ async fn open(
         path: config.db.clone(),
         source,
     })?;
-    let containment = containment(&config, around)
-        .await
-        .map_err(StartError::NotContained)?;
+    let containment = containment.map_err(StartError::NotContained)?;
     let claude = find_claude(&config.claude, path);
-    // Not its path: a newer program may be there by now, whose records this one could not read.
-    let binary = PathBuf::from("/proc/self/exe");
-    let networks = networks(&config, &binary)
-        .await
-        .map_err(StartError::NoNetwork)?;
+    let networks = networks.map_err(StartError::NoNetwork)?;
     let secret = files.token_secret();
     let tokens = AgentTokens::open(&secret).map_err(|source| StartError::NotWritable {
         path: secret,
@@ -309,8 +323,14 @@ async fn open(
     })?;
     let room = Room::of(&config, repository.common_dir());
     let check_slots = CheckSlots::new(config.max_checks);
+    let pool = Pool::new(&config, &repository);
+    let source = config.seed_source.as_deref();
+    let source = source.or(repository.main_checkout());
+    let seeds = Seeds::find(source, &config.worktrees_root);
     let context = Context {
         room,
+        pool,
+        seeds,
         check_slots,
         config,
         base,
@@ -328,10 +348,26 @@ async fn open(
         environment: around.environment.clone(),
         closing: CancellationToken::new(),
         left_out: OnceLock::new(),
+        definitions: Known::default(),
+        growths: Growths::new(),
+        streams: Streams::default(),
         lanes: Lanes::default(),
         failures: Failures::default(),
     };
     Ok((context, alone))
+}
+
+/// The database, opened and looked at on a thread of its own: others of the start go on beside it.
+async fn whole(db: &Path, steps: &[&str]) -> Result<Store, StoreError> {
+    let db = db.to_owned();
+    let steps: Vec<String> = steps.iter().map(|step| (*step).to_owned()).collect();
+    let opened = tokio::task::spawn_blocking(move || {
+        let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+        let store = Store::open_with(&db, &steps)?;
+        store.verify()?;
+        Ok(store)
+    });
+    opened.await.unwrap_or(Err(StoreError::Closed))
 }
 
 async fn base_branch(config: &Config, repository: &Repository) -> Result<String, StartError> {

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use bytes::Bytes;
+use futures_util::Stream;
 
 use super::payload::FILE_MAX;
 use super::{App, Refused};
 use crate::clock::rfc3339;
 use crate::git::LeftOut;
-use crate::journal::{Cursor, Frame};
+use crate::journal::Cursor;
 use crate::run::{AgentKind, StubReason};
 use crate::runner::stream;
 use crate::shape::request::RunFilter;
-use crate::shape::view::{CheckNetworkView, ContainmentView, DiskView, HealthView, McpView};
+use crate::shape::view::{
+    CheckNetworkView, ContainmentView, DiskView, HealthView, McpView, SeedView,
+};
 use crate::store::runs;
 
 /// How long the database may take to answer before the service calls itself degraded.
@@ -63,9 +66,11 @@ impl App {
             max_running: u32::try_from(config.max_running).unwrap_or(u32::MAX),
             running: u32::try_from(self.runner().running()).unwrap_or(u32::MAX),
             queued: count("queued"),
+            pool: self.pool(),
             disk,
             containment: self.containment(),
             check_network: self.check_network(),
+            seed: self.seed(),
             mcp: self.mcp_url().map(|url| McpView { url }),
             warnings: self.warnings(),
             started_at: rfc3339(self.started_at),
@@ -79,6 +84,22 @@ impl App {
             detail: found.detail(),
             controllers: found.controllers(),
             passed_over: found.passed_over().to_vec(),
+        }
+    }
+
+    fn seed(&self) -> SeedView {
+        let (config, seeds) = (&self.context().config, &self.context().seeds);
+        let source = seeds.source.as_ref();
+        let way = match &seeds.why_not_reflink {
+            None => "reflink",
+            Some(_) if config.seed_copy && source.is_some() => "copy",
+            Some(_) => "none",
+        };
+        SeedView {
+            paths: config.seed.clone(),
+            source: source.map(|path| path.display().to_string()),
+            way,
+            why_not_reflink: seeds.why_not_reflink.clone(),
         }
     }
 
@@ -164,11 +185,31 @@ impl App {
                 "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
             );
         }
+        text.push_str(&self.pool_figures());
+        let frames = self.context().streams.counts();
+        let counted = [
+            (
+                "agent_runner_frames_encoded_total",
+                "Frames of streams that were made, each for all its readers.",
+                frames.encoded(),
+            ),
+            (
+                "agent_runner_frames_sent_total",
+                "Frames of streams that were given to readers.",
+                frames.sent(),
+            ),
+        ];
+        for (name, help, value) in counted {
+            let _ = writeln!(
+                text,
+                "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}"
+            );
+        }
         text
     }
 
-    /// Frames of one run from `after` on; without it `connected` and what follows. The receiver ends when the reader
-    /// was too slow or the service stops; the reader comes back with its last id.
+    /// Frames of one run from `after` on; without it `connected` and what follows. Ends when it
+    /// cannot go on; the reader comes back with its last id.
     ///
     /// # Errors
     /// There is no such run.
@@ -176,37 +217,40 @@ impl App {
         &self,
         run: &str,
         after: Option<Cursor>,
-    ) -> Result<mpsc::Receiver<Frame>, Refused> {
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
         let id = self.run_id(run)?;
         // What cannot be read is refused before the stream begins.
         self.load(id)?;
-        Ok(stream::follow_run(self.context().clone(), id, after))
+        Ok(stream::follow_run(self.context(), id, after)?)
     }
 
     /// State events of all runs that fit the filter.
     ///
     /// # Errors
-    /// None today.
+    /// The database cannot be read.
     pub async fn follow_all(
         &self,
         filter: RunFilter,
         after: Option<Cursor>,
-    ) -> Result<mpsc::Receiver<Frame>, Refused> {
-        Ok(stream::follow_all(self.context().clone(), filter, after))
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
+        Ok(stream::follow_all(self.context(), filter, after)?)
     }
 
     /// The raw output from this byte on; with `follow` until the run is at rest.
     ///
     /// # Errors
-    /// There is no such run.
+    /// There is no such run, or its output was let go.
     pub async fn output(
         &self,
         run: &str,
         after: u64,
         follow: bool,
-    ) -> Result<mpsc::Receiver<Vec<u8>>, Refused> {
+    ) -> Result<impl Stream<Item = Bytes> + Send + use<>, Refused> {
         let id = self.run_id(run)?;
-        self.load(id)?;
+        if let Some(at) = self.load(id)?.output_pruned_at {
+            let at = rfc3339(at);
+            return Err(Refused::OutputPruned { run: id, at });
+        }
         Ok(stream::raw(self.context().clone(), id, after, follow))
     }
 

@@ -6,6 +6,7 @@ use super::App;
 use super::fields::pointed;
 use super::prompt::check_template;
 use super::refused::{FieldProblem, Refused};
+use super::sparse::bad_folders;
 use crate::agent::{self, claude, forbidden_env};
 use crate::dod::{ItemSpec, item};
 use crate::run::{AgentKind, Limits, feedback};
@@ -31,7 +32,10 @@ decide, and say in your last message what you decided and why.
 
 Commit your work on this branch; what you leave uncommitted is committed for you. Do not push, do not merge, do not \
 switch branches, and stay inside this folder.
-
+{% if sparse %}
+Of the repository only these folders are checked out, with the files directly in the folders above them: \
+{{ sparse | join(\", \") }}. All else is there in git, and is not to be taken for missing.
+{% endif %}
 It is done when each of these is proven to somebody other than you:
 {% for item in dod %}- {{ item.key }}: {{ item.title }}{% if item.required %} (required){% endif %}
 {% endfor %}";
@@ -197,6 +201,7 @@ fn checked(name: &str, mut workflow: NewWorkflow) -> Result<NewWorkflow, Refused
         let detail = format!("must be at most {}; 0 for never", feedback::MOST);
         bad.push(FieldProblem::new("/settings/feedback", detail));
     }
+    bad.extend(bad_folders(&workflow.settings));
     // Its other refusals are of runs, not of settings.
     if let Err(refused @ agent::Refused::Setting { setting, .. }) =
         claude::of_settings(&workflow.settings)

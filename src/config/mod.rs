@@ -67,6 +67,10 @@ pub struct Config {
     pub limits: Limits,
     /// The free bytes below which no agent is started; 0 for no floor.
     pub disk_floor_bytes: u64,
+    /// How many worktrees stand ready.
+    pub pool: PoolSize,
+    /// How long without a run until none does; `None` is for ever.
+    pub pool_idle: Option<Duration>,
     /// What holds the processes of an attempt together.
     pub containment: Containment,
     /// The network that checks run in.
@@ -87,14 +91,38 @@ pub struct Config {
     pub keep_branch: bool,
     /// For how many days preserved work of removed worktrees is kept.
     pub preserved_keep_days: u32,
+    /// For how many days output of runs that merged or were aborted is kept; for ever, if nothing is said.
+    pub keep_output_days: Option<u32>,
+    /// How many GiB of it are kept, the newest; all, if nothing is said.
+    pub keep_output_gib: Option<u32>,
     /// Origins of web pages that may call the API, besides the server's own.
     pub allowed_origins: Vec<String>,
     /// Where `issue.body` of prompt templates comes from.
     pub issues: Issues,
     /// A pattern of the pages of an app, from the root of the repository; `{kanban_app}` stands for the app.
     pub app_pages: String,
+    /// What a run's fresh worktree gets of the seed's source, from the root of the repository.
+    pub seed: Vec<String>,
+    /// The checkout that seeds come from; `None` is the repository's main checkout.
+    pub seed_source: Option<PathBuf>,
+    /// Whether seeds are copied where their bytes cannot be shared.
+    pub seed_copy: bool,
     /// What the server says about itself.
     pub log: Log,
+}
+
+/// How many worktrees stand ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolSize {
+    /// So many; 0 for none.
+    Fixed(usize),
+    /// As many as runs come.
+    Adaptive,
+}
+
+impl PoolSize {
+    /// The most that can be asked for: each is a checkout on the disk.
+    const MOST: usize = 64;
 }
 
 /// What holds the processes of an attempt together beside its supervisor.
@@ -244,6 +272,11 @@ impl Config {
                 })?,
             },
             disk_floor_bytes: layers.required("disk_floor_bytes", value::bytes_or_none)?,
+            pool: layers.required("pool", value::pool)?,
+            pool_idle: match layers.required("pool_idle_s", value::parsed::<u64>)? {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
             containment: layers.required("containment", value::containment)?,
             check_network: layers.required("check_network", value::check_network)?,
             stop_grace: Duration::from_secs(layers.required("stop_grace_s", value::parsed::<u64>)?),
@@ -257,6 +290,8 @@ impl Config {
             push_remote: layers.optional("push_remote", value::text)?,
             keep_branch: layers.required("keep_branch", value::boolean)?,
             preserved_keep_days: layers.required("preserved_keep_days", value::parsed::<u32>)?,
+            keep_output_days: layers.optional("keep_output_days", value::parsed::<u32>)?,
+            keep_output_gib: layers.optional("keep_output_gib", value::parsed::<u32>)?,
             allowed_origins: layers
                 .optional("allowed_origins", value::origins)?
                 .unwrap_or_default(),
@@ -265,6 +300,11 @@ impl Config {
                 command: layers.optional("issues.command", value::words)?,
             },
             app_pages: layers.required("app_pages", value::pages)?,
+            seed: layers.optional("seed", value::seeds)?.unwrap_or_default(),
+            seed_source: layers
+                .optional("seed_source", value::path)?
+                .map(|path| value::resolved(absolute(path))),
+            seed_copy: layers.required("seed_copy", value::boolean)?,
             log: Log {
                 level: layers.required("log.level", value::log_level)?,
                 format: layers.required("log.format", value::log_format)?,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::settings::SETTINGS;
-use super::{Config, Layers, LogFormat, Source};
+use super::{Config, Layers, LogFormat, PoolSize, Source};
 
 /// The settings in force as TOML, each with a comment that says where it came from. Settings without a value are
 /// comments altogether.
@@ -54,7 +54,11 @@ fn as_flag(key: &str, value: toml::Value) -> String {
     match value {
         toml::Value::String(text) => text,
         toml::Value::Array(list) => {
-            let separator = if key == "allowed_origins" { "," } else { " " };
+            let separator = if ["allowed_origins", "seed"].contains(&key) {
+                ","
+            } else {
+                " "
+            };
             let texts: Vec<&str> = list.iter().filter_map(toml::Value::as_str).collect();
             texts.join(separator)
         }
@@ -88,6 +92,11 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "limits.max_memory_bytes" => number(limits.max_memory_bytes?),
         "limits.max_tasks" => number(limits.max_tasks?.into()),
         "limits.cpu_weight" => number(limits.cpu_weight?.into()),
+        "pool" => match config.pool {
+            PoolSize::Fixed(slots) => number(slots as u64),
+            PoolSize::Adaptive => "adaptive".into(),
+        },
+        "pool_idle_s" => number(config.pool_idle.map_or(0, |idle| idle.as_secs())),
         "containment" => config.containment.as_str().into(),
         "check_network" => config.check_network.as_str().into(),
         "stop_grace_s" => number(config.stop_grace.as_secs()),
@@ -99,10 +108,15 @@ fn value(config: &Config, key: &str) -> Option<toml::Value> {
         "push_remote" => config.push_remote.clone()?.into(),
         "keep_branch" => config.keep_branch.into(),
         "preserved_keep_days" => number(config.preserved_keep_days.into()),
+        "keep_output_days" => number(config.keep_output_days?.into()),
+        "keep_output_gib" => number(config.keep_output_gib?.into()),
         "allowed_origins" => list(&config.allowed_origins),
         "issues.glob" => config.issues.glob.clone()?.into(),
         "issues.command" => list(config.issues.command.as_ref()?),
         "app_pages" => config.app_pages.clone().into(),
+        "seed" => list(&config.seed),
+        "seed_source" => path(config.seed_source.as_ref()?),
+        "seed_copy" => config.seed_copy.into(),
         "log.level" => config.log.level.clone().into(),
         "log.format" => match config.log.format {
             LogFormat::Text => "text".into(),

@@ -178,6 +178,18 @@ pub const SETTINGS: &[Setting] = &[
         "Free bytes below which no agent is started, on each file system that the service writes to; 0 for no floor",
     ),
     line(
+        "pool",
+        "N",
+        Value("2"),
+        "Worktrees that stand ready for the next runs, 0 to 64, or adaptive: as many as runs started in the last five minutes, 1 to 8",
+    ),
+    line(
+        "pool_idle_s",
+        "SECONDS",
+        Value("0"),
+        "Time without a new run after which no worktree stands ready, until the next one; 0 for never",
+    ),
+    line(
         "limits.max_memory_bytes",
         "BYTES",
         Found("none"),
@@ -262,6 +274,18 @@ pub const SETTINGS: &[Setting] = &[
         "Days for which the work of removed worktrees is kept",
     ),
     line(
+        "keep_output_days",
+        "DAYS",
+        Found("none: it is kept"),
+        "Days for which what agents printed is kept after their run has merged or was aborted",
+    ),
+    line(
+        "keep_output_gib",
+        "GIB",
+        Found("none: it is kept"),
+        "How much of what agents of such runs printed is kept; above it the runs that ended first lose theirs",
+    ),
+    line(
         "allowed_origins",
         "ORIGINS",
         Found("none"),
@@ -284,6 +308,24 @@ pub const SETTINGS: &[Setting] = &[
         "PATTERN",
         Value("apps/{kanban_app}/*.md"),
         "Pages of an app in the repository, one of which may have e2e_checks in its front matter; {kanban_app} stands for the app",
+    ),
+    line(
+        "seed",
+        "PATHS",
+        Found("none"),
+        "Ignored folders or files that a run's fresh worktree gets from the seed's source, from the root of the repository, separated by commas (a list in the file); a workflow may say otherwise",
+    ),
+    line(
+        "seed_source",
+        "DIR",
+        Found("the repository's main checkout"),
+        "Checkout of the repository that seeds come from",
+    ),
+    line(
+        "seed_copy",
+        "BOOL",
+        Value("false"),
+        "Copy seeds where the file system cannot share their bytes (reflink); without it they are left out there",
     ),
     line(
         "log.level",

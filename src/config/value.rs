@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{CheckNetwork, Containment, LogFormat};
+use super::{CheckNetwork, Containment, LogFormat, PoolSize};
+use crate::run::cone::{FOLDERS_MAX, why_not};
 
 /// A value as it was written: the file has lists, flags and variables have text only.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,15 @@ pub fn containment(raw: &Raw) -> Parsed<Containment> {
     let word = raw.one()?.trim();
     let found = all.into_iter().find(|one| one.as_str() == word);
     found.ok_or_else(|| "it must be auto, systemd, cgroup or none".into())
+}
+
+/// How many worktrees stand ready.
+pub fn pool(raw: &Raw) -> Parsed<PoolSize> {
+    if raw.one()?.trim() == "adaptive" {
+        return Ok(PoolSize::Adaptive);
+    }
+    let number = parsed(raw).map_err(|_| "it must be a number or adaptive".to_owned())?;
+    within(number, (0, PoolSize::MOST)).map(PoolSize::Fixed)
 }
 
 /// The network that checks run in.
@@ -216,6 +226,25 @@ pub fn pages(raw: &Raw) -> Parsed<String> {
     }
     globset::Glob::new(&pattern).map_err(|error| error.to_string())?;
     Ok(pattern)
+}
+
+/// Paths below the root of the repository, as a list or separated by commas.
+pub fn seeds(raw: &Raw) -> Parsed<Vec<String>> {
+    let written: Vec<String> = match raw {
+        Raw::One(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        Raw::Many(list) => list.clone(),
+    };
+    let paths = written.into_iter().filter(|path| !path.is_empty());
+    let paths: Vec<String> = paths
+        .map(|path| path.strip_suffix('/').unwrap_or(&path).to_owned())
+        .collect();
+    if paths.len() > FOLDERS_MAX {
+        return Err(format!("at most {FOLDERS_MAX} paths"));
+    }
+    match paths.iter().find_map(|path| Some((path, why_not(path)?))) {
+        Some((path, why)) => Err(format!("`{path}` {why}")),
+        None => Ok(paths),
+    }
 }
 
 /// A program and its arguments, as a list or separated by blanks.

@@ -75,8 +75,33 @@ effects! {
     PlaceCheckout "place.checkout" effect,
     /// The work that was uncommitted is laid over them.
     PlaceWork "place.work" effect,
+    /// Ignored caches are laid into it.
+    PlaceSeed "place.seed" effect,
     /// The mark of the unfinished is taken away.
     PlaceFinish "place.finish" effect,
+
+    /// The folder and the git dir of a ready worktree are made.
+    PoolRegister "pool.register" effect,
+    /// Its files are checked out.
+    PoolCheckout "pool.checkout" effect,
+    /// It is brought to another commit.
+    PoolCatchUp "pool.catch_up" effect,
+    /// It is said that it is ready.
+    PoolReady "pool.ready" effect,
+    /// It is claimed for a run, whose branch is made.
+    PoolClaim "pool.claim" effect,
+    /// Its small files are written anew, beside their names.
+    PoolConnect "pool.connect" effect,
+    /// Its git dir gets the name of the run's, and the files get theirs.
+    PoolRename "pool.rename" effect,
+    /// Its folder gets the path of the run's.
+    PoolMove "pool.move" effect,
+    /// The mark of the unfinished is taken away.
+    PoolFinish "pool.finish" effect,
+    /// Its folder is renamed into the trash.
+    PoolGiveBack "pool.give_back" effect,
+    /// Its git dir is deleted.
+    PoolUnregister "pool.unregister" effect,
 
     /// The folders of a run and its output file are made.
     FilesMake "files.make" effect,
@@ -137,6 +162,12 @@ effects! {
 
     /// An agent is asked to end because its run is aborted.
     AgentKill "agent.kill" moment,
+    /// The folder of a worktree is renamed aside.
+    LeaveMove "leave.move" effect,
+    /// The git dir of a worktree is renamed aside.
+    LeaveUnregister "leave.unregister" effect,
+    /// What was renamed aside is renamed into the trash: all of its work is kept.
+    LeaveTrash "leave.trash" effect,
     /// The folder of a worktree is renamed into the trash.
     PlaceMove "place.move" effect,
     /// The git dir of a worktree is deleted.
@@ -145,6 +176,8 @@ effects! {
     TrashEmpty "trash.empty" effect,
     /// The agent's temporary files are deleted.
     FilesClear "files.clear" moment,
+    /// What an agent printed is past its time and is deleted.
+    OutputPrune "output.prune" effect,
 }
 
 /// A test has struck: the effect has failed.

@@ -21,6 +21,9 @@ const SHORT: Duration = Duration::from_secs(120);
 pub(crate) const LONG: Duration = Duration::from_secs(30 * 60);
 /// How long git may take to remove its lock files after TERM, before KILL.
 const GRACE: Duration = Duration::from_secs(5);
+/// The niceness of a call in the background (setpriority(2)): a tenth of the processor where agents want all of it. With
+/// 19 it would get nothing for minutes there. The disk's share follows from it where nothing else is said (ioprio_set(2)).
+const BACKGROUND: i32 = 10;
 /// The most that is held of one answer: the list of paths of the largest repositories is under 100 MB.
 const MOST_OUTPUT: usize = 256 << 20;
 /// The most that is kept of what git says to people.
@@ -59,6 +62,7 @@ pub(crate) struct Call {
     limit: usize,
     cut: bool,
     timeout: Duration,
+    in_background: bool,
 }
 
 impl Call {
@@ -75,6 +79,7 @@ impl Call {
             limit: MOST_OUTPUT,
             cut: false,
             timeout: SHORT,
+            in_background: false,
         }
     }
 
@@ -157,6 +162,12 @@ impl Call {
         self
     }
 
+    /// Nobody waits for it: those who are waited for go first.
+    pub(crate) fn in_background(mut self) -> Call {
+        self.in_background = true;
+        self
+    }
+
     /// Runs it; anything but exit code 0 is an error.
     pub(crate) async fn run(self) -> Result<Output, Error> {
         self.run_expecting(&[0]).await
@@ -198,6 +209,9 @@ impl Call {
             source,
         })?;
         let mut child = Spawned(child);
+        if self.in_background {
+            child.give_way();
+        }
         let finished =
             tokio::time::timeout(self.timeout, child.talk(self.stdin, self.limit, self.cut)).await;
         let talk = match finished {
@@ -323,12 +337,20 @@ impl Spawned {
         }
     }
 
+    fn pid(&self) -> Option<Pid> {
+        let id = self.0.id()?;
+        Pid::from_raw(i32::try_from(id).ok()?)
+    }
+
+    fn give_way(&self) {
+        if let Some(pid) = self.pid() {
+            // It only goes on as any other does.
+            let _ = rustix::process::setpriority_process(Some(pid), BACKGROUND);
+        }
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = self
-            .0
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(pid) = pid {
+        if let Some(pid) = self.pid() {
             // Gone already is as good.
             let _ = rustix::process::kill_process_group(pid, signal);
         }

@@ -60,6 +60,9 @@ pub struct ChangedFile {
 impl Repository {
     /// The paths that differ, from the root of the repository. A rename is two of them.
     pub async fn changed_paths(&self, a: &CommitId, b: &CommitId) -> Result<Vec<String>, Error> {
+        if let Some(files) = self.changes(a, b).await {
+            return Ok(files.into_iter().map(|file| file.path).collect());
+        }
         let output = self.diff_tree(&["-z", "--name-only"], a, b, None).await?;
         Ok(output.fields().map(lossy).collect())
     }
@@ -94,6 +97,9 @@ impl Repository {
                     .map(Diff::Stat)
             }
             DiffFormat::Files => {
+                if let Some(files) = self.changes(base, head).await {
+                    return Ok(Diff::Files(files));
+                }
                 let output = self
                     .diff_tree(&["-z", "--name-status"], base, head, None)
                     .await?;
@@ -123,6 +129,17 @@ impl Repository {
             .await?;
         let truncated = output.truncated();
         Ok((output.into_stdout(), truncated))
+    }
+
+    /// The files that differ, if they need no git.
+    async fn changes(&self, a: &CommitId, b: &CommitId) -> Option<Vec<ChangedFile>> {
+        let (a, b) = (a.clone(), b.clone());
+        let asked = self.asked_at_length("changes", move |inside| inside.changes(&a, &b));
+        let file = |(path, change): (Vec<u8>, _)| ChangedFile {
+            path: lossy(&path),
+            change,
+        };
+        Some(asked.await?.into_iter().map(file).collect())
     }
 
     pub(super) async fn diff_tree(

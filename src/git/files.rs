@@ -1,6 +1,9 @@
 //! Files as a commit has them: read from its tree and never from a checkout, which an agent may be writing.
 
+use gix::objs::tree::EntryKind;
+
 use super::error::Error;
+use super::inside::Entry;
 use super::output::Output;
 use super::repository::Repository;
 use crate::run::CommitId;
@@ -35,6 +38,11 @@ impl Repository {
         commit: &CommitId,
         paths: &[String],
     ) -> Result<Vec<TreeFile>, Error> {
+        let (at, below) = (commit.clone(), paths.to_vec());
+        let asked = self.asked_at_length("files_at", move |inside| inside.files_at(&at, &below));
+        if let Some(files) = asked.await {
+            return Ok(files.into_iter().map(TreeFile::from).collect());
+        }
         let output = self
             .call("ls-tree")
             .args(["-r", "-z", "--full-tree", "--end-of-options"])
@@ -53,6 +61,11 @@ impl Repository {
     ) -> Result<Vec<Option<Vec<u8>>>, Error> {
         if files.is_empty() {
             return Ok(Vec::new());
+        }
+        let blobs: Vec<String> = files.iter().map(|file| file.object.clone()).collect();
+        let inside = self.asked_at_length("bytes_of", move |inside| inside.bytes_of(&blobs, most));
+        if let Some(all) = inside.await {
+            return Ok(all);
         }
         let asked = |files: &[&TreeFile]| -> Vec<u8> {
             let lines = files.iter().map(|file| format!("{}\n", file.object));
@@ -97,6 +110,20 @@ impl Repository {
             rest = &body[size + 1..];
         }
         Ok(all)
+    }
+}
+
+impl From<Entry> for TreeFile {
+    fn from((path, kind, object): Entry) -> TreeFile {
+        TreeFile {
+            path: String::from_utf8_lossy(&path).into_owned(),
+            kind: match kind {
+                EntryKind::Link => TreeKind::Link,
+                EntryKind::Commit => TreeKind::Submodule,
+                _ => TreeKind::File,
+            },
+            object,
+        }
     }
 }
 

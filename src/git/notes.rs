@@ -1,7 +1,7 @@
 //! Notes on commits (git-notes(1)), in one ref of ours, `refs/notes/agent_runner`.
 //!
 //! `git notes add` moves its ref without looking whether somebody else has moved it meanwhile, so two at once lose one.
-//! Here the tree of notes is made by `ls-tree` and `mktree`, and the ref moves by compare-and-swap.
+//! Here the tree of notes is made by `ls-tree` and `hash-object`, and the ref moves by compare-and-swap.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,32 @@ struct Entry {
 }
 
 impl Entry {
+    fn is_tree(&self) -> bool {
+        self.kind.ends_with(" tree")
+    }
+
     fn is_tree_named(&self, name: &str) -> bool {
-        self.name == name.as_bytes() && self.kind.ends_with(" tree")
+        self.name == name.as_bytes() && self.is_tree()
+    }
+
+    /// By what git sorts the entries of a tree: a tree's name as if it ended with a slash.
+    fn place(&self) -> Vec<u8> {
+        let mut place = self.name.clone();
+        if self.is_tree() {
+            place.push(b'/');
+        }
+        place
+    }
+
+    /// As it stands in the object: the mode without leading zeros, the name, and the hash as bytes.
+    fn bytes(&self) -> Vec<u8> {
+        let mode = self.kind.split(' ').next().unwrap_or_default();
+        let mut bytes = mode.trim_start_matches('0').as_bytes().to_vec();
+        bytes.push(b' ');
+        bytes.extend_from_slice(&self.name);
+        bytes.push(0);
+        bytes.extend(self.hash.as_bytes().chunks(2).filter_map(byte_of));
+        bytes
     }
 }
 
@@ -162,16 +186,20 @@ impl Repository {
         entries.collect()
     }
 
+    /// Not by `git mktree`: it does not read `core.fsync`, and after a power cut its tree may be there by name, but empty.
     async fn make_tree(&self, entries: &[Entry]) -> Result<TreeId, Error> {
-        let mut text = Vec::new();
-        for Entry { kind, hash, name } in entries {
-            text.extend_from_slice(format!("{kind} {hash}\t").as_bytes());
-            text.extend_from_slice(name);
-            text.push(0);
-        }
-        let call = self.call("mktree").arg("-z").stdin(text);
+        let mut entries: Vec<&Entry> = entries.iter().collect();
+        entries.sort_by_key(|entry| entry.place());
+        let bytes = entries.into_iter().flat_map(Entry::bytes).collect();
+        let call = self.call("hash-object");
+        let call = call.args(["-t", "tree", "-w", "--stdin"]).stdin(bytes);
         call.run().await?.hash()
     }
+}
+
+/// Of two hexadecimal digits, as git writes all hashes.
+fn byte_of(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// `100644 blob <hash>\t<name>`.

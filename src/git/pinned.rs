@@ -37,7 +37,7 @@ pub(super) const SETTINGS: &[&str] = &[
     // An index cannot hide files by a list of what was there once.
     "core.untrackedCache=false",
     "core.ignoreStat=false",
-    // A worktree of ours is whole.
+    // A checkout is whole, unless a call says that it is not (`git/sparse.rs`).
     "core.sparseCheckout=false",
     "commit.gpgSign=false",
     "tag.gpgSign=false",

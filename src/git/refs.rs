@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::inside::{Made, break_own};
 use super::names::RefName;
 use super::output::Output;
 use super::repository::Repository;
@@ -136,6 +137,25 @@ impl Repository {
         effect::awaits(Effect::RefsWrite)
             .await
             .map_err(Error::from)?;
+        for edit in edits {
+            let lock = format!("{}.lock", edit.name());
+            break_own(&self.common_dir().join(lock));
+        }
+        if let [RefEdit::Create(name, to)] = edits {
+            let created = self.asked("create_ref", |inside| {
+                inside.create_ref(name.as_str(), to, reason)
+            });
+            match created {
+                Some(Made::New(folders)) => return self.sync_folders(&folders).await,
+                Some(Made::Taken) => {
+                    return Err(NotMoved::Changed {
+                        name: name.clone(),
+                        now: self.resolve(name).await?,
+                    });
+                }
+                None => {}
+            }
+        }
         let note = self.note_locks(&self.locks_of(edits))?;
         let output = self.update_refs(edits, reason).await?;
         note.done()?;
@@ -161,6 +181,16 @@ impl Repository {
         Err(output.failed().into())
     }
 
+    async fn sync_folders(&self, folders: &[PathBuf]) -> Result<(), NotMoved> {
+        effect::awaits(Effect::RefsSync)
+            .await
+            .map_err(Error::from)?;
+        for folder in folders {
+            sync_folder(folder)?;
+        }
+        Ok(())
+    }
+
     async fn update_refs(&self, edits: &[RefEdit], reason: &str) -> Result<Output, Error> {
         let instructions: String = edits.iter().map(RefEdit::instruction).collect();
         self.call("update-ref")
@@ -176,14 +206,15 @@ impl Repository {
     /// git writes a ref's file to disk, but not the folder that it was renamed into.
     fn sync_folder_of(&self, name: &RefName) -> Result<(), Error> {
         let path = self.common_dir().join(name.as_str());
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        match std::fs::File::open(folder) {
-            Ok(folder_file) => folder_file
-                .sync_all()
-                .map_err(Error::io("write to disk", folder)),
-            // The last ref of a folder was deleted.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io("open", folder)(error)),
-        }
+        sync_folder(path.parent().unwrap_or(Path::new("/")))
+    }
+}
+
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    match std::fs::File::open(folder) {
+        Ok(file) => file.sync_all().map_err(Error::io("write to disk", folder)),
+        // The last ref of a folder was deleted.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("open", folder)(error)),
     }
 }

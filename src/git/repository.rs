@@ -6,6 +6,7 @@ use tokio::sync::Mutex;
 
 use super::call::Call;
 use super::error::Error;
+use super::inside::Inside;
 use super::program::Program;
 use super::remote::Remote;
 use super::signing::Signing;
@@ -80,11 +81,13 @@ pub struct Repository {
     view: PathBuf,
     main_checkout: Option<PathBuf>,
     settings: Settings,
+    /// The same repository, read in this process; nothing if it is of a kind that only git knows.
+    inside: Option<Inside>,
     /// What merges are signed with, if they are.
     pub(super) signing: Option<Signing>,
     /// Where merges are pushed to, if they are.
     pub(super) remote: Option<Remote>,
-    /// Held while a worktree is made or removed: one at a time.
+    /// Held while a worktree is registered or removed, for moments: never while its files are checked out.
     pub(crate) places: Mutex<()>,
     /// Held while a base branch and its checkouts are moved: in the order in which they landed.
     pub(crate) landing: Mutex<()>,
@@ -130,8 +133,12 @@ impl Repository {
             None if common_dir.ends_with(".git") => common_dir.parent().map(Path::to_owned),
             None => separate_checkout(&program, &root, &common_dir).await?,
         };
+        let inside = Inside::open(&view, &common_dir)
+            .inspect_err(|odd| tracing::info!(why = %odd, "git is asked for everything"))
+            .ok();
         Ok(Repository {
             program,
+            inside,
             common_dir,
             view,
             main_checkout,
@@ -160,6 +167,16 @@ impl Repository {
     #[must_use]
     pub fn program(&self) -> &Program {
         &self.program
+    }
+
+    /// The repository as it is read in this process.
+    pub(super) fn inside(&self) -> Option<&Inside> {
+        self.inside.as_ref()
+    }
+
+    /// Our own git dir, which shows it.
+    pub(super) fn view(&self) -> &Path {
+        &self.view
     }
 
     /// A call on the objects and refs of this repository.

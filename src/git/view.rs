@@ -143,8 +143,9 @@ fn sweep(view: &Path) {
         let modified = entry.metadata().and_then(|meta| meta.modified());
         let age = modified.ok().and_then(|time| time.elapsed().ok());
         if ours && age.is_some_and(|age| age > 2 * LONG) {
-            // A file too much does no harm.
+            // A file too much does no harm. Some are folders.
             let _ = std::fs::remove_file(entry.path());
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }

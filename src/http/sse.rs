@@ -1,19 +1,19 @@
-//! Server-sent events: frames as bytes, with a heartbeat between them.
+//! Server-sent events: the frames of a stream as an answer, with a heartbeat between them.
 
-use std::fmt::Write as _;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::response::Response;
-use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use utoipa::ToSchema;
 
 use super::serve::Stopping;
-use crate::journal::{Frame, FrameName};
+use crate::journal::FrameName;
 
 /// How often a comment is sent, so that both sides notice a dead connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -38,21 +38,9 @@ pub struct FrameShape {
     data: String,
 }
 
-/// A frame as it is sent.
-#[must_use]
-pub fn encode(frame: &Frame) -> Bytes {
-    // A line break outside of a JSON string is only space, and inside of one it cannot stand.
-    let json = frame.json.replace(['\n', '\r'], " ");
-    // Of just this size: many of them may wait for readers that never read.
-    let mut text = String::with_capacity(json.len() + 80);
-    let name = frame.name.as_str();
-    let _infallible = write!(text, "id: {}\nevent: {name}\ndata: {json}\n\n", frame.id);
-    Bytes::from(text)
-}
-
 /// What an open stream holds on to.
-struct Open {
-    frames: mpsc::Receiver<Frame>,
+struct Open<F> {
+    frames: Pin<Box<F>>,
     heartbeat: Interval,
     stopping: Stopping,
     over: bool,
@@ -60,7 +48,7 @@ struct Open {
 }
 
 enum Next {
-    Frame(Frame),
+    Frames(Bytes),
     Heartbeat,
     Stopping,
     End,
@@ -69,14 +57,14 @@ enum Next {
 /// The frames as a response that ends with them, or says that the service stops.
 #[must_use]
 pub fn answer(
-    frames: mpsc::Receiver<Frame>,
+    frames: impl Stream<Item = Bytes> + Send + 'static,
     place: OwnedSemaphorePermit,
     stopping: Stopping,
 ) -> Response {
     let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let open = Open {
-        frames,
+        frames: Box::pin(frames),
         heartbeat,
         stopping,
         over: false,
@@ -86,14 +74,14 @@ pub fn answer(
         stream::once(async { Ok::<_, std::convert::Infallible>(Bytes::from_static(RETRY)) });
     let rest = stream::unfold(open, async |mut open| {
         let bytes = match open.next().await {
-            Next::Frame(frame) => encode(&frame),
+            Next::Frames(bytes) => bytes,
             Next::Heartbeat => Bytes::from_static(b": heartbeat\n\n"),
             Next::Stopping => Bytes::from_static(STOPPING),
             Next::End => return None,
         };
         Some((Ok(bytes), open))
     });
-    let mut response = Response::new(Body::from_stream(stream::StreamExt::chain(first, rest)));
+    let mut response = Response::new(Body::from_stream(first.chain(rest)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -104,7 +92,7 @@ pub fn answer(
     response
 }
 
-impl Open {
+impl<F: Stream<Item = Bytes>> Open<F> {
     async fn next(&mut self) -> Next {
         if self.over {
             return Next::End;
@@ -115,7 +103,7 @@ impl Open {
                 self.over = true;
                 Next::Stopping
             }
-            frame = self.frames.recv() => frame.map_or(Next::End, Next::Frame),
+            bytes = self.frames.next() => bytes.map_or(Next::End, Next::Frames),
             _ = self.heartbeat.tick() => Next::Heartbeat,
         }
     }

@@ -1,9 +1,11 @@
 //! The one way into the journal: decide, apply, store, in one transaction.
 
-use tokio::sync::watch;
+use std::sync::Arc;
 
 use rusqlite::Connection;
+use tokio::sync::watch;
 
+use super::at_hand::AtHand;
 use crate::run::{Command, Decision, Event, Recorded, Refusal, Run, RunId, apply, begin, decide};
 use crate::store::{Store, StoreError, events, idempotency, runs};
 
@@ -12,6 +14,7 @@ use crate::store::{Store, StoreError, events, idempotency, runs};
 pub struct Journal {
     store: Store,
     latest: watch::Sender<u64>,
+    at_hand: Arc<AtHand>,
 }
 
 /// The answer to a command.
@@ -88,13 +91,23 @@ impl Journal {
     /// The number of its newest event cannot be read.
     pub fn open(store: Store) -> Result<Journal, StoreError> {
         let (latest, _) = watch::channel(store.read(events::last_seq)?);
-        Ok(Journal { store, latest })
+        Ok(Journal {
+            store,
+            latest,
+            at_hand: Arc::default(),
+        })
     }
 
     /// The database that it is in.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The number of the newest event.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        *self.latest.borrow()
     }
 
     /// The number of the newest event, as it grows. Arm it before you read.
@@ -108,7 +121,8 @@ impl Journal {
     /// # Errors
     /// The events cannot be read.
     pub fn run(&self, id: RunId) -> Result<Option<Run>, StoreError> {
-        self.store.read(|connection| replay(connection, id))
+        self.store
+            .read(|connection| self.at_hand.run(connection, id))
     }
 
     /// Stores a request for a run, unless it may not be.
@@ -116,9 +130,10 @@ impl Journal {
     /// # Errors
     /// As [`NotCreated`] says; nothing is stored then.
     pub async fn create(&self, new: NewRun) -> Result<Creation, NotCreated> {
+        let at_hand = self.at_hand.clone();
         let (creation, seq) = self
             .store
-            .write(move |connection| create(connection, new))
+            .write(move |connection| create(connection, &at_hand, new))
             .await?;
         self.tell(seq);
         Ok(creation)
@@ -129,15 +144,16 @@ impl Journal {
     /// # Errors
     /// There is no such run, or the database failed.
     pub async fn ask(&self, id: RunId, command: Command) -> Result<Answer, StoreError> {
+        let at_hand = self.at_hand.clone();
         let (answer, seq) = self
             .store
             .write(move |connection| {
-                let run = replay(connection, id)?.ok_or_else(|| no_run(id))?;
+                let run = at_hand.run(connection, id)?.ok_or_else(|| no_run(id))?;
                 match decide(&run, &command) {
                     Decision::Already => Ok((Answer::Already(run), 0)),
                     Decision::No(refusal) => Ok((Answer::No(refusal), 0)),
                     Decision::Do(events) => {
-                        let (run, seq) = store(connection, run, events)?;
+                        let (run, seq) = store(connection, &at_hand, run, events)?;
                         Ok::<_, StoreError>((Answer::Done(run), seq))
                     }
                 }
@@ -152,11 +168,12 @@ impl Journal {
     /// # Errors
     /// There is no such run, an event cannot follow, or the database failed; nothing is stored then.
     pub async fn record(&self, id: RunId, events: Vec<Event>) -> Result<Run, StoreError> {
+        let at_hand = self.at_hand.clone();
         let (run, seq) = self
             .store
             .write(move |connection| {
-                let run = replay(connection, id)?.ok_or_else(|| no_run(id))?;
-                store(connection, run, events)
+                let run = at_hand.run(connection, id)?.ok_or_else(|| no_run(id))?;
+                store(connection, &at_hand, run, events)
             })
             .await?;
         self.tell(seq);
@@ -176,15 +193,6 @@ fn no_run(id: RunId) -> StoreError {
     StoreError::NoRun(id.to_string())
 }
 
-/// The run that its events make; nothing if there are none.
-fn replay(connection: &Connection, id: RunId) -> Result<Option<Run>, StoreError> {
-    let mut run = None;
-    for recorded in events::of_run(connection, id)? {
-        run = Some(step(run, &recorded)?);
-    }
-    Ok(run)
-}
-
 /// The run after one more event.
 ///
 /// # Errors
@@ -198,6 +206,7 @@ pub fn step(run: Option<Run>, recorded: &Recorded) -> Result<Run, StoreError> {
 
 fn store(
     connection: &Connection,
+    at_hand: &AtHand,
     mut run: Run,
     events: Vec<Event>,
 ) -> Result<(Run, u64), StoreError> {
@@ -208,10 +217,15 @@ fn store(
         runs::project(connection, &run, &recorded)?;
         seq = recorded.seq;
     }
+    at_hand.keep(connection, &run, seq)?;
     Ok((run, seq))
 }
 
-fn create(connection: &Connection, new: NewRun) -> Result<(Creation, u64), NotCreated> {
+fn create(
+    connection: &Connection,
+    at_hand: &AtHand,
+    new: NewRun,
+) -> Result<(Creation, u64), NotCreated> {
     if let Some(key) = &new.key {
         if let Some(known) = idempotency::known(connection, &key.key)? {
             if known.body_sha256 != key.body_sha256 {
@@ -243,6 +257,6 @@ fn create(connection: &Connection, new: NewRun) -> Result<(Creation, u64), NotCr
         .and_then(|event| events::append(connection, new.id, event))?;
     let run = step(None, &first)?;
     runs::project(connection, &run, &first)?;
-    let (run, seq) = store(connection, run, events.collect())?;
+    let (run, seq) = store(connection, at_hand, run, events.collect())?;
     Ok((Creation::Done(run), seq.max(first.seq)))
 }

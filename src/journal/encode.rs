@@ -72,13 +72,30 @@ pub fn encode(recorded: &Recorded, run: &Run) -> Option<(FrameName, String)> {
             body["commit"] = json!(commit);
             (FrameName::Merged, body)
         }
-        Event::Aborted { preserved, missed } => {
+        Event::Aborted {
+            preserved,
+            missed,
+            preserving,
+        } => {
             let mut body = status(run);
             body["preserved_commit"] = json!(preserved);
             body["not_preserved"] = json!(missed);
+            body["preserving"] = json!(preserving);
             (FrameName::Aborted, body)
         }
+        Event::Preserved { commit, missed } => {
+            let mut body = status(run);
+            body["preserved_commit"] = json!(commit);
+            body["not_preserved"] = json!(missed);
+            body["preserving"] = json!(false);
+            (FrameName::Preserved, body)
+        }
         Event::Restored => (FrameName::Restored, status(run)),
+        Event::OutputPruned { .. } => {
+            let mut body = status(run);
+            body["output_pruned_at"] = json!(run.output_pruned_at.map(rfc3339));
+            (FrameName::Status, body)
+        }
         Event::Placed
         | Event::AttemptStarting { .. }
         | Event::ItemAdded { .. }

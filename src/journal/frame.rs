@@ -1,4 +1,9 @@
-//! What a reader of a stream gets: one event or one piece of output, encoded once.
+//! What a reader of a stream gets: one event or one piece of output, and how it is sent.
+
+use std::io::Write as _;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::Serialize;
 
 use super::cursor::Cursor;
 
@@ -17,6 +22,7 @@ pub enum FrameName {
     Candidate,
     Merged,
     Aborted,
+    Preserved,
     Restored,
 }
 
@@ -35,6 +41,7 @@ impl FrameName {
             FrameName::Candidate => "candidate",
             FrameName::Merged => "merged",
             FrameName::Aborted => "aborted",
+            FrameName::Preserved => "preserved",
             FrameName::Restored => "restored",
         }
     }
@@ -49,4 +56,46 @@ pub struct Frame {
     pub name: FrameName,
     /// One line of JSON.
     pub json: String,
+}
+
+impl Frame {
+    /// The frame as it is sent (WHATWG HTML, server-sent events).
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(self.json.len() + 80);
+        write_frame(&mut bytes, self.id, self.name, |out| {
+            let _infallible = out.write_all(self.json.as_bytes());
+        });
+        bytes.freeze()
+    }
+}
+
+/// Puts a frame, as it is sent, behind what is there. `json` writes one JSON text.
+pub fn write_frame(
+    bytes: &mut BytesMut,
+    id: Cursor,
+    name: FrameName,
+    json: impl FnOnce(&mut bytes::buf::Writer<&mut BytesMut>),
+) {
+    let name = name.as_str();
+    let mut out = bytes.writer();
+    let _infallible = write!(out, "id: {id}\nevent: {name}\ndata: ");
+    let from = out.get_ref().len();
+    json(&mut out);
+    // A line break outside of a JSON string is only space, and inside of one it cannot stand.
+    let bytes = out.into_inner();
+    for byte in &mut bytes[from..] {
+        if matches!(*byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    bytes.extend_from_slice(b"\n\n");
+}
+
+/// The same with something that has a JSON form.
+pub fn write_frame_of(bytes: &mut BytesMut, id: Cursor, name: FrameName, json: &impl Serialize) {
+    write_frame(bytes, id, name, |out| {
+        let written = serde_json::to_writer(out, json);
+        debug_assert!(written.is_ok(), "a buffer takes what it gets");
+    });
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::{Answer, Creation, IdempotencyKey, Journal, NewRun, NotCreated};
-use crate::run::event::AttemptKind;
+use crate::run::event::{AgentProcess, AttemptKind};
 use crate::run::{
     AgentKind, AgentSettings, AttemptId, Command, Event, Limits, Refusal, RunId, Spec, Status,
 };
 use crate::shape::request::RunFilter;
 use crate::shape::view::RunView;
-use crate::store::{Store, StoreError, events, runs};
+use crate::store::{Store, StoreError, events, list, runs};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -48,6 +48,7 @@ fn new_run(card: Option<&str>, key: Option<(&str, &str)>) -> NewRun {
                     stub: None,
                     model: None,
                     base: "master".to_owned(),
+                    sparse: Default::default(),
                     limits: Limits::default(),
                     env: BTreeMap::new(),
                     labels: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
@@ -86,7 +87,7 @@ async fn what_the_list_shows_is_what_the_events_tell() {
     assert_eq!(replayed, run);
     let listed = journal
         .store()
-        .read(|db| runs::page(db, &RunFilter::default(), None, 10))
+        .read(|db| list::page(db, &RunFilter::default(), None, 10))
         .unwrap();
     assert_eq!(listed, [RunView::of(&replayed, None)]);
 }
@@ -117,6 +118,7 @@ async fn a_card_has_one_live_run_and_is_free_when_it_is_aborted() {
                 Event::Aborted {
                     preserved: None,
                     missed: Vec::new(),
+                    preserving: false,
                 },
             ],
         )
@@ -213,4 +215,89 @@ async fn a_row_that_was_changed_breaks_the_chain_where_it_is() {
         journal.store().read(events::first_broken_link).unwrap(),
         Some(3)
     );
+}
+
+/// Seen red with a journal that reads a run from its beginning each time: the changed event cannot be read.
+#[tokio::test]
+async fn an_event_is_appended_without_reading_those_before_it() {
+    let place = Place::new();
+    let journal = place.journal();
+    let run = created(&journal, new_run(None, None)).await;
+    let journal_of_now = rusqlite::Connection::open(journal.store().path()).unwrap();
+    journal_of_now
+        .execute_batch("DROP TRIGGER events_never_change; UPDATE events SET body = 'gone'")
+        .unwrap();
+    let answer = journal.ask(run.id, Command::Abort).await.unwrap();
+    assert!(matches!(answer, Answer::Done(_)), "{answer:?}");
+    assert!(journal.run(run.id).unwrap().is_some());
+    assert!(place.journal().run(run.id).is_err(), "nothing is at hand");
+}
+
+#[tokio::test]
+async fn what_is_at_hand_is_what_the_events_tell_whoever_wrote_them() {
+    let place = Place::new();
+    let (ours, theirs) = (place.journal(), place.journal());
+    let runs = [new_run(None, None), new_run(None, None)];
+    let mut ids = Vec::new();
+    for new in runs {
+        let run = created(&ours, new).await;
+        let attempt = run.attempts[0].id;
+        let starts = vec![
+            Event::Placing {
+                base_commit: "0".repeat(40).parse().unwrap(),
+            },
+            Event::Placed,
+            Event::AttemptStarting {
+                attempt,
+                session_id: None,
+                output_from: 0,
+            },
+            Event::AttemptStarted {
+                attempt,
+                process: AgentProcess {
+                    pid: 1,
+                    boot_id: "boot".to_owned(),
+                    start_time: 1,
+                },
+                notices: Vec::new(),
+            },
+        ];
+        ids.push(ours.record(run.id, starts).await.unwrap().id);
+    }
+    for step in 0..40_usize {
+        let (journal, other) = if step % 3 == 0 {
+            (&theirs, &ours)
+        } else {
+            (&ours, &theirs)
+        };
+        let id = ids[step % 2];
+        let seen = Event::SessionSeen {
+            session_id: format!("session-{step}"),
+            model: None,
+        };
+        // An event that cannot follow takes the one before it along: nothing of both is to be at hand.
+        if step % 5 == 4 {
+            let both = vec![seen, Event::Restored];
+            journal.record(id, both).await.unwrap_err();
+        } else {
+            let recorded = journal.record(id, vec![seen]).await.unwrap();
+            assert_eq!(journal.run(id).unwrap(), Some(recorded));
+        }
+        let told = place.journal().run(id).unwrap();
+        assert_eq!(journal.run(id).unwrap(), told);
+        assert_eq!(other.run(id).unwrap(), told);
+    }
+}
+
+#[tokio::test]
+async fn more_runs_than_are_kept_at_hand_are_all_told() {
+    let place = Place::new();
+    let journal = place.journal();
+    let mut runs = Vec::new();
+    for _ in 0..150 {
+        runs.push(created(&journal, new_run(None, None)).await);
+    }
+    for run in runs {
+        assert_eq!(journal.run(run.id).unwrap(), Some(run));
+    }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::bring::{Blocked, bring, obstacle};
-use super::candidate::release;
 use crate::gate::Cleared;
 use crate::git::{
     Checkout, Error, Head, NotMoved, NotPushed, OnRemote, RefEdit, RefName, Repository,
@@ -179,7 +178,15 @@ async fn move_base(
         from: onto.clone(),
         to: candidate.clone(),
     };
-    match repo.edit_refs(&[edit], "merged by agent_runner_api").await {
+    // The candidate's pin goes with it; one that was let go before is none.
+    let pin = RefName::candidate(candidate);
+    let edits = [edit, RefEdit::Delete(pin.clone(), candidate.clone())];
+    let reason = "merged by agent_runner_api";
+    let mut moved = repo.edit_refs(&edits, reason).await;
+    if matches!(&moved, Err(NotMoved::Changed { name, .. }) if *name == pin) {
+        moved = repo.edit_refs(&edits[..1], reason).await;
+    }
+    match moved {
         Ok(()) => {}
         Err(NotMoved::Git(error)) => return Err(error.into()),
         Err(NotMoved::Changed { .. }) => {
@@ -218,9 +225,6 @@ async fn move_base(
                 why: error.to_string(),
             }),
         }
-    }
-    if let Err(error) = release(repo, candidate).await {
-        tracing::warn!(%error, "the pin of a landed candidate stays");
     }
     Ok(Landed::Now {
         checkouts: brought,

@@ -18,6 +18,7 @@
 mod attach;
 mod containment;
 mod control;
+mod descriptors;
 mod force;
 mod growth;
 mod identity;
@@ -37,7 +38,8 @@ mod vigil;
 pub use attach::{AttachError, Attachment, attach};
 pub use containment::{Cgroup, Containment, LeftCgroup, NotHad, Wanted, bus_address, end_cgroup};
 pub use control::{Status, Unanswered};
-pub use growth::{Growth, Woken};
+pub use descriptors::raise_descriptors;
+pub use growth::{Growth, Growths, Woken};
 pub use identity::Identity;
 pub use marked::{Marked, end, folders_at_work, marked};
 pub use network::{Answer, Network, Networks, WantedNetwork, hold_main as hold_network_main};

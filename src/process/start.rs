@@ -90,6 +90,10 @@ pub async fn start(
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let supervisor = pid_of(&child);
     let pidfd = watch_child(child).map_err(spawn_error)?;
+    // It waits to be told where it is, and starts nothing before.
+    if let Err(error) = super::descriptors::give_back(supervisor) {
+        tracing::warn!(%error, "a supervisor keeps the service's limit on open files");
+    }
     let placement = containment.place(supervisor, launch).await;
     tell_placement(stdin, &placement);
     let report = async {

@@ -9,13 +9,17 @@
 //! silent before five of its two-second budgets have gone by in a row, which are counted and not read off a clock: the
 //! sleep of a laptop, or a server that was itself held up, is one question at most.
 //!
+//! A look reads a line of `/proc` and wakes nobody. A question wakes the supervisor, so one that has answered is asked again
+//! after half a minute only; one that has left a question open, or was held, at each look. All vigils look at the same
+//! moments: the service wakes once for all of them.
+//!
 //! It tells what it sees ([`News`]) and changes nothing but that waking; what is done about it is the caller's.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::MissedTickBehavior;
 
 use super::control::Unanswered;
 use super::limits::LimitWatch;
@@ -25,6 +29,8 @@ use crate::run::{EndedBy, Silence};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
+/// Looks between two questions to one that answers.
+const LOOKS_A_QUESTION: u32 = 15;
 /// How often in a row it may leave a question open.
 const PATIENCE: u32 = 5;
 /// How often it is woken.
@@ -77,13 +83,16 @@ impl Vigil {
 }
 
 async fn watch(supervised: Supervised, tell: mpsc::Sender<News>) {
-    let mut looks = tokio::time::interval(EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut first = true;
+    let mut unasked = LOOKS_A_QUESTION;
     let mut judge = Judge::default();
     let mut limits = Limits::default();
     let mut wakes = 0;
     loop {
-        looks.tick().await;
+        if !std::mem::take(&mut first) {
+            next_look().await;
+        }
+        unasked += 1;
         let held = supervised.held();
         let mut news = held.and_then(|why| judge.held(why));
         let awake = match held {
@@ -101,15 +110,22 @@ async fn watch(supervised: Supervised, tell: mpsc::Sender<News>) {
         {
             return;
         }
-        if awake {
+        if held.is_some() {
+            unasked = LOOKS_A_QUESTION;
+        }
+        if awake && unasked >= LOOKS_A_QUESTION {
             news = match supervised.status().await {
                 Ok(status) => {
+                    unasked = 0;
                     let at_work = Duration::from_millis(status.running_ms);
                     limits.begun = Instant::now().checked_sub(at_work);
                     judge.answered()
                 }
                 // It said something: a newer one may.
-                Err(Unanswered::Nonsense(_)) => judge.answered(),
+                Err(Unanswered::Nonsense(_)) => {
+                    unasked = 0;
+                    judge.answered()
+                }
                 Err(_) => judge.unanswered(),
             };
         }
@@ -123,6 +139,14 @@ async fn watch(supervised: Supervised, tell: mpsc::Sender<News>) {
             }
         }
     }
+}
+
+/// Waits for the next moment at which all vigils look.
+async fn next_look() {
+    static BEGUN: OnceLock<Instant> = OnceLock::new();
+    let gone = BEGUN.get_or_init(Instant::now).elapsed().as_nanos() % EVERY.as_nanos();
+    let gone = u64::try_from(gone).map_or(Duration::ZERO, Duration::from_nanos);
+    tokio::time::sleep(EVERY - gone).await;
 }
 
 /// What the looks come to. Pure.

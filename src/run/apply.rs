@@ -55,6 +55,7 @@ pub fn begin(id: RunId, at: Timestamp, event: &Event) -> Result<Run, Illegal> {
         model: spec.model.clone(),
         phase: Phase::Queued,
         merge_stopped: None,
+        output_pruned_at: None,
         version: 1,
     })
 }
@@ -378,17 +379,52 @@ pub fn apply(mut run: Run, at: Timestamp, event: &Event) -> Result<Run, Illegal>
                 outcome: run.outcome().cloned(),
             };
         }
-        (Event::Aborted { preserved, missed }, Phase::Aborting { outcome, .. }) => {
+        (
+            Event::Aborted {
+                preserved,
+                missed,
+                preserving,
+            },
+            Phase::Aborting { outcome, .. },
+        ) => {
             run.phase = Phase::Aborted {
                 at,
                 preserved: preserved.clone(),
                 missed: missed.clone(),
+                preserving: *preserving,
                 outcome: outcome.clone(),
             };
             run.placed = false;
         }
+        (
+            Event::Preserved { commit, missed },
+            Phase::Aborted {
+                at,
+                outcome,
+                preserving: true,
+                ..
+            },
+        ) => {
+            run.phase = Phase::Aborted {
+                at: *at,
+                preserved: Some(commit.clone()),
+                missed: missed.clone(),
+                preserving: false,
+                outcome: outcome.clone(),
+            };
+        }
         (Event::PlaceRemoved { .. }, Phase::Merged { .. }) => run.placed = false,
-        (Event::Restored, Phase::Aborted { outcome, .. }) => {
+        (Event::OutputPruned { .. }, Phase::Merged { .. } | Phase::Aborted { .. }) => {
+            run.output_pruned_at = Some(at);
+        }
+        (
+            Event::Restored,
+            Phase::Aborted {
+                outcome,
+                preserving: false,
+                ..
+            },
+        ) => {
             run.phase = Phase::AtRest {
                 outcome: outcome.clone().unwrap_or_else(|| {
                     Outcome::Failed(Failure::new(

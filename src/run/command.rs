@@ -260,8 +260,11 @@ pub fn decide(run: &Run, command: &Command) -> Decision {
             _ => Decision::Do(vec![Event::AbortStarted]),
         },
         Command::Restore => match &run.phase {
+            Phase::Aborting { .. }
+            | Phase::Aborted {
+                preserving: true, ..
+            } => Decision::No(Refusal::Aborting),
             Phase::Aborted { .. } => Decision::Do(vec![Event::Restored]),
-            Phase::Aborting { .. } => Decision::No(Refusal::Aborting),
             _ => Decision::No(Refusal::NotAborted),
         },
     }

@@ -286,6 +286,17 @@ pub enum Event {
         /// What of it could not be kept or taken away, a sentence each.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         missed: Vec<String>,
+        /// Whether what was uncommitted is still to be kept: then `preserved` is the tip that the branch had.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        preserving: bool,
+    },
+    /// What was uncommitted when the run was aborted is kept too.
+    Preserved {
+        /// The commit that keeps all of its work.
+        commit: CommitId,
+        /// What of it could not be kept, a sentence each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missed: Vec<String>,
     },
     /// The worktree was removed, after a merge.
     PlaceRemoved {
@@ -294,4 +305,9 @@ pub enum Event {
     },
     /// The branch and worktree of an aborted run are back.
     Restored,
+    /// What its agent printed was past its time, and goes.
+    OutputPruned {
+        /// How many bytes that was.
+        bytes: u64,
+    },
 }

@@ -144,6 +144,7 @@ fn new_run() -> Run {
         stub: None,
         model: None,
         base: "master".to_owned(),
+        sparse: Default::default(),
         limits: Limits::default(),
         env: BTreeMap::new(),
         labels: BTreeMap::new(),
@@ -476,6 +477,7 @@ fn events(run: &Run, step: &Step) -> Vec<Event> {
         Step::FinishAbort => vec![Event::Aborted {
             preserved: None,
             missed: Vec::new(),
+            preserving: false,
         }],
         Step::Restore => asked(&Command::Restore),
         Step::ClearPlace => vec![Event::PlaceRemoved {

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod cone;
 pub mod event;
 pub mod feedback;
 pub mod given;
@@ -16,6 +17,7 @@ pub mod state;
 
 pub use apply::{Illegal, apply, begin};
 pub use command::{Command, Decision, Refusal, decide};
+pub use cone::Cone;
 pub use event::{Event, Recorded};
 pub use ids::{AttemptId, CommitId, EvidenceId, ItemId, RoundId, RunId, TreeId};
 pub use notice::{Notice, NoticeCode, Strain};

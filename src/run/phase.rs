@@ -12,7 +12,8 @@
 //!                                                                                          └──► Merged
 //! ```
 //!
-//! `Merged` never changes. `Aborted` changes by one event only: `Restored`, which undoes it.
+//! `Merged` never changes, and that output was let go changes no phase. `Aborted` is undone by one event only, `Restored`;
+//! `Preserved` says that all of its work is kept.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -129,6 +130,8 @@ pub enum Phase {
         preserved: Option<CommitId>,
         /// What of it could not be kept or taken away, a sentence each.
         missed: Vec<String>,
+        /// Whether what was uncommitted is still to be kept.
+        preserving: bool,
         /// How the agent's work had ended, if it had.
         outcome: Option<Outcome>,
     },
@@ -195,7 +198,8 @@ impl Status {
 }
 
 impl Phase {
-    /// The word that the tables keep: the status, or `aborting`, which the API shows as what was before.
+    /// The word that the tables keep: the status, or `aborting`, which the API shows as what was before, or `preserving`,
+    /// which it shows as `aborted`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -208,6 +212,9 @@ impl Phase {
             Phase::Merging { .. } => "merging",
             Phase::Merged { .. } => "merged",
             Phase::Aborting { .. } => "aborting",
+            Phase::Aborted {
+                preserving: true, ..
+            } => "preserving",
             Phase::Aborted { .. } => "aborted",
         }
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cone::Cone;
+
 /// Which program works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -144,6 +146,16 @@ pub struct AgentSettings {
     /// How often an attempt is sent back at most, before it ends, with what it could still bring: 0 to 8. Default: 2.
     #[schema(default = 2, maximum = 8)]
     pub stop_hook_blocks: u32,
+    /// The folders that a run's worktree has, with the files directly in the folders above them; all if absent.
+    /// `{kanban_app}` stands for the run's app. A request's `sparse` takes their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
+    pub sparse: Option<Vec<String>>,
+    /// Ignored folders or files, from the root of the repository, that a run's fresh worktree gets from the seed's source.
+    /// The service's `seed` if absent; an empty list for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 100)]
+    pub seed: Option<Vec<String>>,
 }
 
 impl AgentSettings {
@@ -164,6 +176,8 @@ impl Default for AgentSettings {
             feedback: None,
             mcp: true,
             stop_hook_blocks: 2,
+            sparse: None,
+            seed: None,
         }
     }
 }
@@ -193,6 +207,9 @@ pub struct Spec {
     pub model: Option<String>,
     /// The branch to land on.
     pub base: String,
+    /// The folders that its worktree has.
+    #[serde(default, skip_serializing_if = "Cone::is_whole")]
+    pub sparse: Cone,
     /// The limits in force.
     pub limits: Limits,
     /// More environment for the agent.

@@ -108,6 +108,8 @@ pub struct Run {
     pub phase: Phase,
     /// Why the last merge that was asked for did not happen; nothing once another one has begun.
     pub merge_stopped: Option<MergeStopped>,
+    /// When what its agent printed was let go, if it was.
+    pub output_pruned_at: Option<Timestamp>,
     /// How many events have made it: what was decided on one version is not done on another.
     pub version: u64,
 }
@@ -231,7 +233,19 @@ impl Run {
             self.phase,
             Phase::Preparing | Phase::Running | Phase::Aborting { .. }
         );
-        of_agent || self.round_under_way().is_some()
+        of_agent || self.is_preserving() || self.round_under_way().is_some()
+    }
+
+    /// Whether it was aborted, and what was uncommitted is still to be kept.
+    #[must_use]
+    pub fn is_preserving(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Aborted {
+                preserving: true,
+                ..
+            }
+        )
     }
 
     /// Whether it holds its card or issue: another run for it needs `allow_parallel`.

@@ -66,6 +66,8 @@ pub(super) enum Ask {
     Abort {
         reply: oneshot::Sender<Result<Run, NotAborted>>,
     },
+    /// Keep what was uncommitted when it was aborted.
+    Preserve,
     /// Bring it back.
     Restore {
         reply: oneshot::Sender<Result<Run, NotRestored>>,
@@ -256,6 +258,7 @@ impl Driver {
                 self.fill_later();
                 Ok(())
             }
+            Ask::Preserve => self.preserve().await,
             Ask::Restore { reply } => {
                 drop(reply.send(self.restore().await));
                 Ok(())

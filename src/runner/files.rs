@@ -172,6 +172,44 @@ impl RunFiles {
         self.attempts().join(number.to_string())
     }
 
+    /// The files that the agent's words are in: the output, and what each attempt wrote to standard error.
+    fn words(&self) -> io::Result<Vec<PathBuf>> {
+        let mut words = vec![self.output()];
+        match std::fs::read_dir(self.attempts()) {
+            Ok(attempts) => {
+                for attempt in attempts {
+                    words.push(attempt?.path().join("stderr"));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        Ok(words)
+    }
+
+    /// Bytes of all that the agent printed.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn words_len(&self) -> io::Result<u64> {
+        Ok(self.words()?.iter().map(|file| len(file)).sum())
+    }
+
+    /// Deletes what the agent printed. The records of its attempts stay. Done again, it is the same.
+    ///
+    /// # Errors
+    /// A file cannot be deleted.
+    pub fn prune_words(&self) -> io::Result<()> {
+        effect::begins(Effect::OutputPrune)?;
+        for file in self.words()? {
+            match std::fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes of output so far.
     #[must_use]
     pub fn output_len(&self) -> u64 {

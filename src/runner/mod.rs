@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: SQL (the store), git (git, worktree, merge), what an agent's words mean (agent).
 
+mod admit;
 mod carried;
 pub mod checks;
 mod clean_up;
@@ -20,8 +21,11 @@ mod head;
 mod land;
 mod note;
 mod output;
+pub mod pool;
+mod reading;
 mod recover;
 pub mod room;
+pub mod seeding;
 mod silence;
 mod slots;
 mod start;
@@ -34,9 +38,8 @@ mod work;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -46,9 +49,8 @@ use crate::config::Config;
 use crate::dod::content::ContentStore;
 use crate::git::{LeftOut, RefName, Repository};
 use crate::journal::Journal;
-use crate::process::{Containment, Networks};
+use crate::process::{Containment, Growths, Networks};
 use crate::run::{Run, RunId};
-use crate::store::{StoreError, runs};
 
 pub use carried::carries;
 use checks::CheckSlots;
@@ -59,13 +61,12 @@ use files::Files;
 pub use gate::{Asked, ask_gate, base_tip, current_head};
 pub use land::{CheckFailed, Landed, Lanes, MergeAnswer, MergeAsk, NotMerged, conflict_of};
 pub use note::{merge_of, write_note};
-use room::{FileSystem, Room};
+use pool::Pool;
+use room::Room;
 use slots::Slots;
+use stream::Streams;
 pub use take_away::{NotAborted, NotRestored};
 use tokens::AgentTokens;
-
-/// How often it is looked whether there is room again: nobody tells of it.
-const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 
 /// What every part of the runner works with.
 #[derive(Debug)]
@@ -84,6 +85,8 @@ pub struct Context {
     pub files: Files,
     /// The file systems that all this lies on.
     pub room: Room,
+    /// The worktrees that stand ready.
+    pub pool: Pool,
     /// This program: its hidden subcommands are the supervisor.
     pub binary: PathBuf,
     /// Its path, for what an agent is to call; nothing if that is not known.
@@ -102,8 +105,16 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// Cancelled when the service stops: streams end, agents go on.
     pub closing: CancellationToken,
+    /// How seeds get into worktrees.
+    pub seeds: seeding::Seeds,
     /// What worktrees do not have of the repository, once that is known.
     pub left_out: OnceLock<Vec<LeftOut>>,
+    /// What was read of the newest commits.
+    pub definitions: definition::Known,
+    /// Tells when output files grow.
+    pub growths: Growths,
+    /// Who reads what goes on.
+    pub streams: Streams,
     /// Who lands where.
     pub lanes: Lanes,
     /// Whose checks run.
@@ -168,80 +179,6 @@ impl Runner {
     #[must_use]
     pub fn running(&self) -> usize {
         self.slots.taken()
-    }
-
-    /// Starts what waits, as far as slots are free, and answers once the agent of `run` is started or could not be.
-    /// Nothing if it still waits.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn admit(&self, run: RunId) -> Result<Option<Run>, StoreError> {
-        let mut started = None;
-        self.fill_telling(Some((run, &mut started))).await?;
-        match started {
-            // Another look at the queue came before this one and has given it a slot: its driver says when it is started.
-            None if self.slots.holds(run) => Ok(self.asked(run, |reply| Ask::Tell { reply }).await),
-            None => Ok(None),
-            // A driver that is gone has said all that it had to say in the journal.
-            Some(started) => Ok(started.await.ok()),
-        }
-    }
-
-    /// Starts what waits, as far as slots are free.
-    async fn fill(&self) {
-        if let Err(error) = self.fill_telling(None).await {
-            tracing::error!(%error, "the queue cannot be read");
-        }
-    }
-
-    async fn fill_telling(
-        &self,
-        mut tell: Option<(RunId, &mut Option<oneshot::Receiver<Run>>)>,
-    ) -> Result<(), StoreError> {
-        let _one_at_a_time = self.filling.lock().await;
-        for run in self.context.journal.store().read(runs::queue)? {
-            if self.slots.holds(run) {
-                continue;
-            }
-            if let Some(low) = self.context.room.low() {
-                self.fill_when_there_is_room(&low);
-                break;
-            }
-            let Some(slot) = self.slots.take(run) else {
-                break;
-            };
-            let (reply, started) = oneshot::channel();
-            if let Some((wanted, receiver)) = &mut tell
-                && *wanted == run
-            {
-                **receiver = Some(started);
-            }
-            self.send(run, Ask::Start { slot, reply });
-        }
-        Ok(())
-    }
-
-    /// Looks at the queue again once every file system has room. One task looks, however many ask.
-    fn fill_when_there_is_room(&self, low: &FileSystem) {
-        if self.looking_for_room.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        tracing::warn!("no agent is started: {}", low.sentence());
-        let runner = self.clone();
-        tokio::spawn(async move {
-            let context = runner.context();
-            let there_is_room = async {
-                while context.room.low().is_some() {
-                    tokio::time::sleep(LOOK_FOR_ROOM).await;
-                }
-            };
-            let looked = context.closing.run_until_cancelled(there_is_room).await;
-            runner.looking_for_room.store(false, Ordering::Release);
-            if looked.is_some() {
-                tracing::info!("there is room again; the queue goes on");
-                runner.fill().await;
-            }
-        });
     }
 
     /// Begins the round of checks that was recorded.

@@ -17,6 +17,7 @@
 //! | merging | base contains the candidate | merged |
 //! | | it does not | as before the merge |
 //! | aborting | | aborted |
+//! | aborted, its work still to be kept | worktree set aside, or not yet | kept, then the worktree is deleted |
 //! | merged, worktree there | | worktree removed |
 
 use std::time::Duration;
@@ -52,6 +53,7 @@ impl Runner {
                     "merge_queued",
                     "merging",
                     "aborting",
+                    "preserving",
                 ],
             )
         })?;
@@ -205,6 +207,7 @@ impl Runner {
                     }
                 }
             }
+            Phase::Aborted { .. } if run.is_preserving() => self.send(id, Ask::Preserve),
             Phase::Queued | Phase::AtRest { .. } | Phase::Merged { .. } | Phase::Aborted { .. } => {
             }
         }

@@ -115,6 +115,13 @@ impl Room {
         self.look().into_iter().find(FileSystem::is_low)
     }
 
+    /// Whether so many bytes more leave every file system above the floor. As if all of them went to each: what lies
+    /// where is not asked.
+    #[must_use]
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.floor == 0 || self.under(self.floor.saturating_add(bytes)).is_none()
+    }
+
     /// A file system with less than these bytes free, whatever the floor is.
     #[must_use]
     pub fn under(&self, bytes: u64) -> Option<FileSystem> {

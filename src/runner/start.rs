@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use super::definition::{self, NotRead};
 use super::driver::Driver;
 use super::room::tells_of_full_disk;
+use super::seeding;
 use super::slots::Slot;
 use super::work::Working;
 use crate::agent::{self, Invocation, Reach, Session, Work};
@@ -21,8 +22,8 @@ use crate::git::{BranchName, RefName};
 use crate::process::{self, Launch, LaunchLimits, StopSignal, StopStep, Supervised};
 use crate::run::event::{AgentProcess, AttemptKind};
 use crate::run::state::Attempt;
-use crate::run::{AgentKind, AttemptId, Event, Failure, FailureCode, Run, RunId};
-use crate::worktree::{self, Place};
+use crate::run::{AgentKind, AttemptId, Event, Failure, FailureCode, Phase, Run, RunId};
+use crate::worktree::Place;
 
 /// An attempt that waits.
 struct Planned {
@@ -35,6 +36,8 @@ struct Placed {
     run: Run,
     attempt: Attempt,
     place: Place,
+    /// What is not in the journal yet: it goes there with the next intent, as nothing is done in between.
+    untold: Vec<Event>,
 }
 
 /// Its launch is made.
@@ -49,10 +52,7 @@ impl Driver {
     /// lack of room is tried again, as after a crash.
     pub(super) async fn start(&mut self, slot: Slot) -> anyhow::Result<Run> {
         let run = self.run()?;
-        if !matches!(
-            run.phase,
-            crate::run::Phase::Queued | crate::run::Phase::Preparing
-        ) {
+        if !matches!(run.phase, Phase::Queued | Phase::Preparing) {
             // It was aborted while it waited.
             return Ok(run);
         }
@@ -123,20 +123,25 @@ impl Driver {
                 run,
                 attempt,
                 place,
+                untold: Vec::new(),
             }));
         }
         let context = self.context();
         let fail = |detail: String| Ok(Err(Failure::new(FailureCode::PlaceFailed, detail)));
-        let onto = match RefName::branch(&run.spec.base) {
-            Ok(name) => context.repository.resolve(&name).await,
-            Err(error) => return fail(error.to_string()),
-        };
-        let base_commit = match (run.base_commit.clone(), onto) {
-            // The crash came after the intent: the same commit again.
-            (Some(commit), _) => commit,
-            (None, Ok(Some(commit))) => commit,
-            (None, Ok(None)) => return fail(format!("there is no branch `{}`", run.spec.base)),
-            (None, Err(error)) => return fail(format!("{:#}", anyhow::Error::new(error))),
+        let base_commit = match run.base_commit.clone() {
+            // It was on record with the request, or a crash came after the intent: the same commit again.
+            Some(commit) => commit,
+            None => {
+                let onto = match RefName::branch(&run.spec.base) {
+                    Ok(name) => context.repository.resolve(&name).await,
+                    Err(error) => return fail(error.to_string()),
+                };
+                match onto {
+                    Ok(Some(commit)) => commit,
+                    Ok(None) => return fail(format!("there is no branch `{}`", run.spec.base)),
+                    Err(error) => return fail(format!("{:#}", anyhow::Error::new(error))),
+                }
+            }
         };
         let fixed = match definition::fixed_at(context, &run, &base_commit).await {
             Ok(fixed) => fixed,
@@ -146,20 +151,34 @@ impl Driver {
                 return Ok(Err(failure));
             }
         };
-        let mut intent = vec![Event::Placing {
+        let on_record = matches!(run.phase, Phase::Preparing) && run.base_commit.is_some();
+        let placing = (!on_record).then(|| Event::Placing {
             base_commit: base_commit.clone(),
-        }];
-        intent.extend(fixed);
-        context.journal.record(self.id, intent).await?;
-        if let Err(error) = worktree::create(&context.repository, &place, &base_commit).await {
-            let error = anyhow::Error::new(error);
-            return fail(format!("the worktree could not be made: {error:#}"));
+        });
+        let intent: Vec<Event> = placing.into_iter().chain(fixed).collect();
+        let run = if intent.is_empty() {
+            run
+        } else {
+            context.journal.record(self.id, intent).await?
+        };
+        let seeding = context.seeding(&run);
+        let (repository, seeding) = (&context.repository, seeding.as_ref());
+        let placed = context
+            .pool
+            .place(repository, &place, &base_commit, seeding);
+        match placed.await {
+            Ok(Some(seeded)) => seeding::tell(&run, &seeded),
+            Ok(None) => {}
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                return fail(format!("the worktree could not be made: {error:#}"));
+            }
         }
-        let run = context.journal.record(self.id, vec![Event::Placed]).await?;
         Ok(Ok(Placed {
             run,
             attempt,
             place,
+            untold: vec![Event::Placed],
         }))
     }
 
@@ -169,6 +188,7 @@ impl Driver {
             run,
             attempt,
             place,
+            untold,
         } = placed;
         let context = self.context();
         let files = context.files.of_run(self.id);
@@ -220,6 +240,9 @@ impl Driver {
                     agent::Refused::NothingLeftToSpend { .. } => FailureCode::CostLimit,
                     _ => FailureCode::SpawnFailed,
                 };
+                if !untold.is_empty() {
+                    context.journal.record(self.id, untold).await?;
+                }
                 return Ok(Err(Failure::new(code, refused.to_string())));
             }
         };
@@ -234,12 +257,13 @@ impl Driver {
             context.config.stop_grace,
         )
         .context("write the prompt")?;
-        let intent = Event::AttemptStarting {
+        let mut intent = untold;
+        intent.push(Event::AttemptStarting {
             attempt: attempt.id,
             session_id,
             output_from,
-        };
-        context.journal.record(self.id, vec![intent]).await?;
+        });
+        context.journal.record(self.id, intent).await?;
         Ok(Ok(Ready {
             attempt,
             launch,
@@ -250,7 +274,8 @@ impl Driver {
     /// The run's place, by the branch that it was given.
     pub(super) fn place_of(&self, run: &Run) -> anyhow::Result<Place> {
         let branch = BranchName::try_from(run.branch.clone())?;
-        Ok(Place::new(&self.context().config.worktrees_root, &branch))
+        let place = Place::new(&self.context().config.worktrees_root, &branch);
+        Ok(place.with_cone(&run.spec.sparse))
     }
 }
 

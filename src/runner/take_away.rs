@@ -1,19 +1,20 @@
 //! The abort and its undoing.
 //!
-//! An abort ends the agent with all that it started, keeps its work under `refs/agent_runner/preserved/`, and only then
-//! takes worktree and branch away. Each step can be done again.
+//! An abort ends the agent with all that it started, takes worktree and branch away, and is answered. What was uncommitted
+//! is kept under `refs/agent_runner/preserved/` after that, from where the worktree lies aside, and only then deleted. A
+//! worktree that is not as it was made is kept first and taken away then. Each step can be done again.
 
 use jiff::SignedDuration;
 
 use super::clean_up::clean_up_later;
-use super::driver::Driver;
+use super::driver::{Ask, Driver};
 use crate::clock;
 use crate::effect::{self, Effect};
 use crate::journal::Answer;
 use crate::process::{self, Ended, Killed};
-use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run, Silence};
+use crate::run::{Command, EndedBy, Event, Phase, Refusal, Run, Silence, Status};
 use crate::store::StoreError;
-use crate::worktree::{self, CreateError, RemoveBranch, Removed, RestoreError};
+use crate::worktree::{self, CreateError, Left, RemoveBranch, Removed, RestoreError};
 
 /// Why a run is not aborted.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +76,7 @@ impl Driver {
         }
         self.end_checks().await?;
         let slot = self.end_agent().await?;
-        let run = self.remove_everything().await?;
+        let run = self.take_place_away().await?;
         drop(slot);
         Ok(run)
     }
@@ -120,14 +121,82 @@ impl Driver {
             }
             slot = self.conclude(ended).await?;
         }
-        let id = self.id;
-        let swept = self.sweep().await?;
-        if swept > 0 {
-            tracing::warn!(run = %id, swept, "processes of an aborted run had got away and were killed");
+        // Of a run at rest nothing is expected: what is found all the same is ended before its work is kept.
+        let at_rest = matches!(
+            self.run()?.phase,
+            Phase::Aborting {
+                was: Status::Finished | Status::Failed,
+                ..
+            }
+        );
+        if !at_rest {
+            self.end_what_got_away().await?;
         }
         Ok(slot)
     }
 
+    async fn end_what_got_away(&self) -> anyhow::Result<()> {
+        let swept = self.sweep().await?;
+        if swept > 0 {
+            tracing::warn!(run = %self.id, swept, "processes of an aborted run had got away and were killed");
+        }
+        Ok(())
+    }
+
+    /// Takes worktree and branch away, at once where that can be.
+    async fn take_place_away(&mut self) -> anyhow::Result<Run> {
+        let run = self.run()?;
+        let context = self.context();
+        let place = self.place_of(&run)?;
+        match worktree::leave(&context.repository, run.id, &place).await? {
+            Left::Away { tip } => {
+                let event = Event::Aborted {
+                    preserved: Some(tip),
+                    missed: Vec::new(),
+                    preserving: true,
+                };
+                let run = context.journal.record(self.id, vec![event]).await?;
+                self.runner.send(self.id, Ask::Preserve);
+                Ok(run)
+            }
+            Left::NotAtOnce(why) => {
+                tracing::debug!(run = %self.id, why, "a worktree is looked into before it goes");
+                self.end_what_got_away().await?;
+                self.remove_everything().await
+            }
+        }
+    }
+
+    /// Keeps what was uncommitted of a run that was aborted, then deletes it. Done already is as good.
+    pub(super) async fn preserve(&mut self) -> anyhow::Result<()> {
+        let run = self.run()?;
+        let Phase::Aborted {
+            preserving: true,
+            preserved: Some(tip),
+            ..
+        } = &run.phase
+        else {
+            return Ok(());
+        };
+        self.end_what_got_away().await?;
+        let context = self.context();
+        let place = self.place_of(&run)?;
+        let kept = worktree::keep(&context.repository, run.id, &place, tip).await?;
+        for missed in &kept.missed {
+            tracing::warn!(run = %self.id, missed, "not all of an aborted run could be kept");
+        }
+        // Before it is told: what is told to be kept is looked at no more.
+        worktree::let_go(&place, run.id)?;
+        let event = Event::Preserved {
+            commit: kept.commit,
+            missed: kept.missed,
+        };
+        context.journal.record(self.id, vec![event]).await?;
+        clean_up_later(&place, &context.files.of_run(self.id));
+        Ok(())
+    }
+
+    /// Keeps the work of a worktree first, and takes it away then.
     async fn remove_everything(&mut self) -> anyhow::Result<Run> {
         let run = self.run()?;
         let context = self.context();
@@ -150,6 +219,7 @@ impl Driver {
         let event = Event::Aborted {
             preserved: preserved.map(|p| p.commit),
             missed,
+            preserving: false,
         };
         let run = context.journal.record(self.id, vec![event]).await?;
         clean_up_later(&place, &context.files.of_run(self.id));
@@ -182,6 +252,7 @@ impl Driver {
 
     /// Brings back the branch and the worktree.
     pub(super) async fn restore(&mut self) -> Result<Run, NotRestored> {
+        self.preserve().await?;
         let run = self.run()?;
         // Asked before anything is made: a run that is not aborted has its own worktree.
         if let crate::run::Decision::No(refusal) = crate::run::decide(&run, &Command::Restore) {

@@ -1,7 +1,5 @@
 //! An agent at work, from the server's side: its output is read as it grows, and its end is told by its supervisor.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +10,11 @@ use super::checks::wanted;
 use super::definition::with_what_follows;
 use super::driver::Driver;
 use super::files::stderr_tail;
+use super::reading::{READ_AT_ONCE, Reading, is_read};
 use super::room::tells_of_full_disk;
 use super::slots::Slot;
 use super::{Context, start};
-use crate::agent::{self, Transcript};
+use crate::agent;
 use crate::git::Identity;
 use crate::process::{Ended, Growth, News, Supervised, Vigil};
 use crate::run::event::AttemptEnd;
@@ -25,8 +24,8 @@ use crate::worktree::{self, Settle};
 
 /// How long an agent may stay after its last word without another: a command that it left in the background may wake it.
 const LINGER: Duration = Duration::from_secs(300);
-/// How much of the output is read between two looks at anything else.
-const READ_AT_ONCE: usize = 1024 * 1024;
+/// How late output may be seen whose wake-up was lost: each look wakes the service.
+const UNSEEN: Duration = Duration::from_secs(15);
 
 /// An agent at work.
 pub(super) struct Working {
@@ -34,7 +33,8 @@ pub(super) struct Working {
     attempt: AttemptId,
     slot: Slot,
     reading: Reading,
-    growth: Growth,
+    /// Of an output that is read at all.
+    growth: Option<Growth>,
     /// Over its supervisor, until the agent is being ended from here.
     vigil: Option<Vigil>,
     /// Who had the agent ended, where its supervisor cannot tell.
@@ -47,43 +47,10 @@ pub(super) struct Working {
 
 /// What there is to look at while an agent works.
 pub(super) enum Seen {
-    /// Its output has grown, or a second has gone.
+    /// Its output has grown, or some seconds have gone.
     Output,
     /// Something about its supervisor.
     Supervisor(News),
-}
-
-/// The output of one attempt, read into a transcript.
-struct Reading {
-    file: Option<File>,
-    offset: u64,
-    transcript: Transcript,
-}
-
-impl Reading {
-    fn new(context: &Context, run: &Run, attempt: &Attempt) -> Reading {
-        Reading {
-            file: File::open(context.files.of_run(run.id).output()).ok(),
-            offset: attempt.output_from,
-            transcript: Transcript::new(run.spec.agent),
-        }
-    }
-
-    /// Reads on, at most `most` bytes and not over `limit`; how many there were.
-    fn read(&mut self, most: usize, limit: u64) -> usize {
-        let Some(file) = &self.file else { return 0 };
-        let room = limit.saturating_sub(self.offset).min(most as u64);
-        let mut buffer = vec![0; usize::try_from(room).unwrap_or(most)];
-        let n = file.read_at(&mut buffer, self.offset).unwrap_or(0);
-        self.transcript.push_bytes(&buffer[..n]);
-        self.offset += n as u64;
-        n
-    }
-
-    fn read_all(&mut self, limit: u64) {
-        while self.read(READ_AT_ONCE, limit) > 0 {}
-        self.transcript.finish();
-    }
 }
 
 impl Working {
@@ -114,7 +81,8 @@ impl Working {
         Working {
             attempt: attempt.id,
             reading: Reading::new(context, run, attempt),
-            growth: Growth::of(&context.files.of_run(run.id).output()),
+            growth: is_read(run.spec.agent)
+                .then(|| context.growths.of(&context.files.of_run(run.id).output())),
             vigil: Some(Vigil::over(supervised.clone())),
             ended_by: EndedBy::Itself,
             supervised,
@@ -132,10 +100,16 @@ impl Working {
                 None => std::future::pending().await,
             }
         };
+        let grown = async {
+            match &mut self.growth {
+                Some(growth) => growth.changed_within(UNSEEN).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             news = news => Seen::Supervisor(news),
-            _ = self.growth.changed() => Seen::Output,
+            _ = grown => Seen::Output,
         }
     }
 

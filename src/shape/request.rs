@@ -68,6 +68,11 @@ pub struct NewRun {
     /// The branch to start from and to land on, if it is another one than the server's.
     #[serde(default)]
     pub base: Option<String>,
+    /// The folders that the worktree has, with the files directly in the folders above them; all for an empty list, the
+    /// workflow's if absent. `{kanban_app}` stands for the app.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    pub sparse: Option<Vec<String>>,
     /// More items for the Definition of Done; one with a known key takes its place.
     #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 100)]
@@ -268,7 +273,7 @@ pub struct NewWorkflow {
     /// One line about it.
     #[serde(default)]
     pub description: String,
-    /// The prompt, as a minijinja template. It sees `issue_id, card_id, kanban_app, prompt, issue.body, branch, dod`.
+    /// The prompt, as a minijinja template. It sees `issue_id, card_id, kanban_app, prompt, issue.body, branch, dod, sparse`.
     #[schema(example = "{{ prompt }}")]
     pub prompt_template: String,
     /// The items of its Definition of Done.

@@ -146,7 +146,8 @@ fn recent_runs(connection: &Connection, after: u64) -> Result<BTreeSet<String>, 
     connection
         .prepare(
             "SELECT run_id FROM events WHERE seq > ?1 UNION \
-             SELECT id FROM runs WHERE phase NOT IN ('merged', 'aborted') AND id IN (SELECT run_id FROM events)",
+             SELECT id FROM runs WHERE phase IN ('queued', 'preparing', 'running', 'checking', 'at_rest', 'merge_queued', \
+             'merging', 'aborting') AND EXISTS (SELECT 1 FROM events WHERE events.run_id = runs.id)",
         )
         .attempted("prepare to list the newest runs")?
         .query_map(params![after], |row| row.get(0))

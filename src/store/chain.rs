@@ -40,7 +40,7 @@ pub fn chain(connection: &Connection) -> Result<Chain, StoreError> {
     let events = count(connection)?;
     let head = connection
         .query_row(
-            "SELECT hash FROM events ORDER BY seq DESC LIMIT 1",
+            "SELECT hash FROM events WHERE seq = (SELECT max(seq) FROM events)",
             [],
             |row| row.get(0),
         )

@@ -132,7 +132,7 @@ fn insert(
     body: &str,
 ) -> Result<u64, StoreError> {
     let previous: Option<String> = connection
-        .prepare_cached("SELECT hash FROM events ORDER BY seq DESC LIMIT 1")
+        .prepare_cached("SELECT hash FROM events WHERE seq = (SELECT max(seq) FROM events)")
         .attempted("prepare to read the last event")?
         .query_row([], |row| row.get(0))
         .optional()
@@ -168,12 +168,17 @@ pub(super) fn chained(previous: &str, run: &str, name: &str, at: &str, body: &st
     hex(&hash.finalize())
 }
 
-/// The tag that serde wrote into the body.
+/// The tag that serde wrote into the body: first of all where we have written it.
 fn name(body: &str) -> String {
-    serde_json::from_str::<serde_json::Value>(body)
-        .ok()
-        .and_then(|value| value["event"].as_str().map(str::to_owned))
-        .unwrap_or_default()
+    #[derive(serde::Deserialize)]
+    struct Tagged {
+        event: String,
+    }
+    let tag = body.strip_prefix(r#"{"event":""#);
+    match tag.and_then(|rest| rest.split_once('"')) {
+        Some((tag, _)) if !tag.contains('\\') => tag.to_owned(),
+        _ => serde_json::from_str(body).map_or_else(|_| String::new(), |read: Tagged| read.event),
+    }
 }
 
 /// All events of one run, in their order.
@@ -203,6 +208,19 @@ pub fn of_run_after(
         "SELECT seq, run_id, at, body FROM events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
         params![run.to_string(), seq, limit],
     )
+}
+
+/// The hash of the event with this number, which all events before it go into; nothing if there is none.
+///
+/// # Errors
+/// The row cannot be read.
+pub fn hash_of(connection: &Connection, seq: u64) -> Result<Option<String>, StoreError> {
+    connection
+        .prepare_cached("SELECT hash FROM events WHERE seq = ?")
+        .attempted("prepare to read the hash of an event")?
+        .query_row(params![seq], |row| row.get(0))
+        .optional()
+        .attempted("read the hash of an event")
 }
 
 /// A row of the journal: the event, or why it cannot be read.
@@ -259,7 +277,7 @@ pub fn last_seq(connection: &Connection) -> Result<u64, StoreError> {
 pub fn newest_at(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let at: Option<String> = connection
         .query_row(
-            "SELECT at FROM events ORDER BY seq DESC LIMIT 1",
+            "SELECT at FROM events WHERE seq = (SELECT max(seq) FROM events)",
             [],
             |row| row.get(0),
         )

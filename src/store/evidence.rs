@@ -28,10 +28,9 @@ pub(super) fn project(
         Event::DefinitionFixed { items, .. } => {
             // No agent has worked yet: no evidence names one of these rows.
             connection
-                .execute(
-                    "DELETE FROM dod_items WHERE run_id = ?",
-                    params![run.id.to_string()],
-                )
+                .prepare_cached("DELETE FROM dod_items WHERE run_id = ?")
+                .attempted("prepare a statement")?
+                .execute(params![run.id.to_string()])
                 .attempted("make room for the items of a run")?;
             for (position, new) in items.iter().enumerate() {
                 item(connection, run, new, position, recorded)?;
@@ -47,11 +46,17 @@ pub(super) fn project(
             overrides,
         } => {
             connection
-                .execute(
+                .prepare_cached(
                     "UPDATE dod_evidence SET validated_at = ?1, validated_by = ?2, overrides = ?3, \
                      first_validated_at = coalesce(first_validated_at, ?1) WHERE id = ?4",
-                    params![rfc3339(recorded.at), by, overrides, evidence.to_string()],
                 )
+                .attempted("prepare a statement")?
+                .execute(params![
+                    rfc3339(recorded.at),
+                    by,
+                    overrides,
+                    evidence.to_string()
+                ])
                 .attempted("store a validation")?;
         }
         Event::EvidenceRejected {
@@ -60,9 +65,10 @@ pub(super) fn project(
             reason,
         } => {
             connection
+                .prepare_cached("UPDATE dod_evidence SET validated_at = NULL, validated_by = NULL, overrides = NULL, \
+                     rejected_at = ?, rejected_by = ?, reason = ? WHERE id = ?")
+                .attempted("prepare a statement")?
                 .execute(
-                    "UPDATE dod_evidence SET validated_at = NULL, validated_by = NULL, overrides = NULL, rejected_at = ?, rejected_by = ?, \
-                     reason = ? WHERE id = ?",
                     params![rfc3339(recorded.at), by, reason, evidence.to_string()],
                 )
                 .attempted("store a rejection")?;
@@ -107,9 +113,10 @@ pub struct Passed {
 /// The row cannot be read.
 pub fn passed(connection: &Connection, key: &str) -> Result<Option<Passed>, StoreError> {
     let row = connection
+        .prepare_cached("SELECT id, sha256, size, check_json FROM (SELECT id, sha256, size, check_json, validated_by FROM dod_evidence \
+             WHERE check_key = ? AND author = 'check' ORDER BY id DESC LIMIT 1) WHERE validated_by = 'check'")
+        .attempted("prepare a statement")?
         .query_row(
-            "SELECT id, sha256, size, check_json FROM (SELECT id, sha256, size, check_json, validated_by FROM dod_evidence \
-             WHERE check_key = ? AND author = 'check' ORDER BY id DESC LIMIT 1) WHERE validated_by = 'check'",
             params![key],
             |row| {
                 Ok((
@@ -149,9 +156,10 @@ fn item(
 ) -> Result<(), StoreError> {
     let accepts: Vec<_> = item.spec.accepts.iter().map(|kind| kind.as_str()).collect();
     connection
+        .prepare_cached("INSERT INTO dod_items (id, run_id, item_key, title, required, status, accepts_json, validator, position, \
+             created_at, check_json, when_json) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)")
+        .attempted("prepare a statement")?
         .execute(
-            "INSERT INTO dod_items (id, run_id, item_key, title, required, status, accepts_json, validator, position, \
-             created_at, check_json, when_json) VALUES (?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?, ?, ?)",
             params![
                 item.id.to_string(),
                 run.id.to_string(),
@@ -177,11 +185,12 @@ fn evidence(connection: &Connection, run: &Run, evidence: &Evidence) -> Result<(
         Payload::Url { url } => (None, Some(url), None),
     };
     connection
-        .execute(
-            "INSERT INTO dod_evidence (id, run_id, item_id, kind, payload_path, payload_url, payload_text, \"commit\", tree, \
+        .prepare_cached("INSERT INTO dod_evidence (id, run_id, item_id, kind, payload_path, payload_url, payload_text, \"commit\", tree, \
              base_commit, sha256, size, author, created_at, author_name, onto, candidate_of, check_json, check_key, \
              against_claim) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+        .attempted("prepare a statement")?
+        .execute(
             params![
                 evidence.id.to_string(),
                 run.id.to_string(),

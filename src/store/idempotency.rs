@@ -24,17 +24,15 @@ pub struct Known {
 /// The row cannot be read.
 pub fn known(connection: &Connection, key: &str) -> Result<Option<Known>, StoreError> {
     connection
-        .query_row(
-            "SELECT body_sha256, run_id, answer_json FROM idempotency WHERE key = ?",
-            params![key],
-            |row| {
-                Ok(Known {
-                    body_sha256: row.get(0)?,
-                    run_id: row.get(1)?,
-                    answer_json: row.get(2)?,
-                })
-            },
-        )
+        .prepare_cached("SELECT body_sha256, run_id, answer_json FROM idempotency WHERE key = ?")
+        .attempted("prepare a statement")?
+        .query_row(params![key], |row| {
+            Ok(Known {
+                body_sha256: row.get(0)?,
+                run_id: row.get(1)?,
+                answer_json: row.get(2)?,
+            })
+        })
         .optional()
         .attempted("look for an idempotency key")
 }
@@ -50,15 +48,16 @@ pub fn claim(
     run: RunId,
 ) -> Result<(), StoreError> {
     connection
-        .execute(
+        .prepare_cached(
             "INSERT INTO idempotency (key, body_sha256, run_id, created_at) VALUES (?, ?, ?, ?)",
-            params![
-                key,
-                body_sha256,
-                run.to_string(),
-                clock::rfc3339(clock::now())
-            ],
         )
+        .attempted("prepare a statement")?
+        .execute(params![
+            key,
+            body_sha256,
+            run.to_string(),
+            clock::rfc3339(clock::now())
+        ])
         .attempted("keep an idempotency key")?;
     Ok(())
 }
@@ -69,11 +68,9 @@ pub fn claim(
 /// The rows cannot be read.
 pub fn count_before(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
     connection
-        .query_row(
-            "SELECT count(*) FROM idempotency WHERE created_at < ?",
-            params![clock::rfc3339(before)],
-            |row| row.get(0),
-        )
+        .prepare_cached("SELECT count(*) FROM idempotency WHERE created_at < ?")
+        .attempted("prepare a statement")?
+        .query_row(params![clock::rfc3339(before)], |row| row.get(0))
         .attempted("count idempotency keys")
 }
 
@@ -83,10 +80,9 @@ pub fn count_before(connection: &Connection, before: Timestamp) -> Result<usize,
 /// The rows cannot be written.
 pub fn forget_before(connection: &Connection, before: Timestamp) -> Result<usize, StoreError> {
     connection
-        .execute(
-            "DELETE FROM idempotency WHERE created_at < ?",
-            params![clock::rfc3339(before)],
-        )
+        .prepare_cached("DELETE FROM idempotency WHERE created_at < ?")
+        .attempted("prepare a statement")?
+        .execute(params![clock::rfc3339(before)])
         .attempted("forget idempotency keys")
 }
 
@@ -96,10 +92,9 @@ pub fn forget_before(connection: &Connection, before: Timestamp) -> Result<usize
 /// The row cannot be written.
 pub fn answered(connection: &Connection, key: &str, answer_json: &str) -> Result<(), StoreError> {
     connection
-        .execute(
-            "UPDATE idempotency SET answer_json = ? WHERE key = ?",
-            params![answer_json, key],
-        )
+        .prepare_cached("UPDATE idempotency SET answer_json = ? WHERE key = ?")
+        .attempted("prepare a statement")?
+        .execute(params![answer_json, key])
         .attempted("keep an answer")?;
     Ok(())
 }

@@ -15,6 +15,7 @@ pub const STEPS: &[&str] = &[
     include_str!("migrations/0006_events.sql"),
     include_str!("migrations/0007_idempotency.sql"),
     include_str!("migrations/0008_checks.sql"),
+    include_str!("migrations/0009_flat.sql"),
 ];
 
 /// The version that this program writes.

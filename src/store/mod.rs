@@ -2,15 +2,18 @@
 //!
 //! Writes are handed to the writer, which commits what has come in together (`synchronous=FULL`, so a commit is
 //! on disk before its writer hears of it). Reads use a connection of the reader's own, called where the
-//! reader is. The agents' output is never in here.
+//! reader is. The write-ahead log is carried over beside both. The agents' output is never in here.
 
 pub mod audit;
 pub mod chain;
+mod checkpoint;
 mod error;
 pub mod events;
 pub mod evidence;
 pub mod idempotency;
+pub mod list;
 pub mod migrate;
+pub mod output;
 pub mod runs;
 pub mod stats;
 pub mod whole;
@@ -23,6 +26,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use checkpoint::Log;
 use error::Attempted;
 pub use error::StoreError;
 use writer::Writer;
@@ -31,6 +35,8 @@ use writer::Writer;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most idle reader connections that are kept.
 const KEPT_READERS: usize = 16;
+/// The statements that a connection keeps prepared: more than there are, so that none is prepared twice.
+const KEPT_STATEMENTS: usize = 128;
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -43,6 +49,22 @@ struct Inner {
     path: PathBuf,
     writer: Writer,
     readers: Mutex<Vec<Connection>>,
+}
+
+impl Inner {
+    fn rest(&self) {
+        match checkpointing(&self.path) {
+            Ok(connection) => checkpoint::rest(&connection),
+            Err(error) => tracing::debug!(%error, "the write-ahead log is left to the next start"),
+        }
+    }
+}
+
+impl Drop for Inner {
+    /// Whoever takes the file away after a command that wrote to it takes all of it.
+    fn drop(&mut self) {
+        self.rest();
+    }
 }
 
 impl Store {
@@ -63,10 +85,14 @@ impl Store {
         let mut connection = Connection::open(path).attempted("open the database")?;
         prepare(&connection)?;
         migrate::take(&mut connection, steps)?;
+        connection
+            .pragma_update(None, "wal_autocheckpoint", 0)
+            .attempted("leave the log to be carried over beside the writes")?;
+        let log = Log::carry_over(checkpointing(path)?, path.to_owned());
         Ok(Store {
             inner: Arc::new(Inner {
                 path: path.to_owned(),
-                writer: Writer::start(connection),
+                writer: Writer::start(connection, log),
                 readers: Mutex::new(Vec::new()),
             }),
         })
@@ -78,6 +104,11 @@ impl Store {
     /// It is damaged.
     pub fn verify(&self) -> Result<(), StoreError> {
         self.read(whole::verify)
+    }
+
+    /// Carries the write-ahead log over into the file. For a stop: a database at rest is one file.
+    pub fn rest(&self) {
+        self.inner.rest();
     }
 
     /// Where the database is.
@@ -134,8 +165,21 @@ impl Store {
         connection
             .busy_timeout(BUSY_TIMEOUT)
             .attempted("set the busy timeout")?;
+        connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
         Ok(connection)
     }
+}
+
+/// A connection that carries over the log, and waits for nobody.
+fn checkpointing(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).attempted("open the database for its log")?;
+    prepare(&connection)?;
+    connection
+        .busy_timeout(Duration::ZERO)
+        .attempted("set the busy timeout")?;
+    Ok(connection)
 }
 
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
@@ -151,5 +195,6 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
     connection
         .pragma_update(None, "foreign_keys", "ON")
         .attempted("hold foreign keys")?;
+    connection.set_prepared_statement_cache_capacity(KEPT_STATEMENTS);
     Ok(())
 }

@@ -1,19 +1,13 @@
 //! The projection of runs, and the questions that are asked of many at once.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::{Attempted, StoreError};
 use crate::clock::rfc3339;
 use crate::run::event::{AttemptKind, Event};
 use crate::run::{CommitId, Recorded, RunId};
 use crate::run::{Run, Status};
-use crate::shape::request::RunFilter;
-use crate::shape::view::{FailureView, RunView};
-
-const COLUMNS: &str = "id, workflow, mode, issue_id, card_id, kanban_app, prompt, agent, stub_reason, model, branch, \
-    worktree_path, base, base_commit, head, pid, status, failure_code, failure_detail, exit_code, session_id, \
-    usage_json, cost_usd, limits_json, labels_json, created_at, started_at, ended_at, merged_at, merge_commit, aborted_at";
+use crate::shape::view::RunView;
 
 /// Writes the rows that follow from `run` as it is after `recorded`.
 ///
@@ -24,8 +18,9 @@ pub fn project(connection: &Connection, run: &Run, recorded: &Recorded) -> Resul
     match &recorded.event {
         Event::Placed | Event::Restored => {
             connection
+                .prepare_cached("INSERT INTO worktrees (run_id, path, branch, base_commit, created_at) VALUES (?, ?, ?, ?, ?)")
+                .attempted("prepare to store a worktree")?
                 .execute(
-                    "INSERT INTO worktrees (run_id, path, branch, base_commit, created_at) VALUES (?, ?, ?, ?, ?)",
                     params![
                         run.id.to_string(),
                         run.worktree_path,
@@ -38,10 +33,11 @@ pub fn project(connection: &Connection, run: &Run, recorded: &Recorded) -> Resul
         }
         Event::Aborted { .. } | Event::PlaceRemoved { .. } => {
             connection
-                .execute(
+                .prepare_cached(
                     "UPDATE worktrees SET removed_at = ? WHERE run_id = ? AND removed_at IS NULL",
-                    params![rfc3339(recorded.at), run.id.to_string()],
                 )
+                .attempted("prepare to store a worktree")?
+                .execute(params![rfc3339(recorded.at), run.id.to_string()])
                 .attempted("store that a worktree is gone")?;
         }
         _ => {}
@@ -62,14 +58,14 @@ fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), St
             "INSERT INTO runs (id, workflow, mode, issue_id, card_id, kanban_app, prompt, agent, stub_reason, model, branch, \
              worktree_path, base, base_commit, head, pid, status, failure_code, failure_detail, exit_code, session_id, \
              usage_json, cost_usd, limits_json, labels_json, created_at, started_at, ended_at, merged_at, merge_commit, \
-             aborted_at, queued_seq, live, phase, dod_digest, rounds, feedback) \
+             aborted_at, queued_seq, live, phase, dod_digest, rounds, feedback, output_pruned_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, \
-             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37) \
+             ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, ?38) \
              ON CONFLICT (id) DO UPDATE SET model = ?10, base_commit = ?14, head = ?15, pid = ?16, status = ?17, \
              failure_code = ?18, failure_detail = ?19, exit_code = ?20, session_id = ?21, usage_json = ?22, cost_usd = ?23, \
              started_at = ?27, ended_at = ?28, merged_at = ?29, merge_commit = ?30, aborted_at = ?31, \
              queued_seq = coalesce(?32, queued_seq), live = ?33, phase = ?34, dod_digest = ?35, \
-             rounds = rounds + ?36, feedback = ?37",
+             rounds = rounds + ?36, feedback = ?37, output_pruned_at = ?38",
         )
         .attempted("prepare to store a run")?
         .execute(params![
@@ -110,6 +106,7 @@ fn row(connection: &Connection, run: &Run, recorded: &Recorded) -> Result<(), St
             run.definition.as_ref().map(|d| &d.digest),
             matches!(recorded.event, Event::ChecksStarted { .. }),
             run.attempts.iter().filter(|a| matches!(a.why, AttemptKind::Feedback { .. })).count(),
+            view.output_pruned_at,
         ])
         .attempted("store a run")?;
     Ok(())
@@ -122,121 +119,6 @@ fn word(value: &impl serde::Serialize) -> String {
         Ok(other) => other.to_string(),
         Err(_) => String::new(),
     }
-}
-
-/// Where a page of the list ended: the keys of its last run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageEnd {
-    /// When that run was made.
-    pub created_at: String,
-    /// Its id.
-    pub id: String,
-}
-
-/// At most `limit` runs that fit the filter, the newest first, after the end of the page before.
-///
-/// # Errors
-/// The rows cannot be read.
-pub fn page(
-    connection: &Connection,
-    filter: &RunFilter,
-    after: Option<&PageEnd>,
-    limit: u32,
-) -> Result<Vec<RunView>, StoreError> {
-    let mut sql = format!("SELECT {COLUMNS} FROM runs WHERE 1");
-    let mut with: Vec<Value> = Vec::new();
-    if !filter.status.is_empty() {
-        sql.push_str(" AND status IN (");
-        sql.push_str(&vec!["?"; filter.status.len()].join(", "));
-        sql.push(')');
-        with.extend(
-            filter
-                .status
-                .iter()
-                .map(|s| Value::from(s.as_str().to_owned())),
-        );
-    }
-    if let Some(app) = &filter.app {
-        sql.push_str(" AND kanban_app = ?");
-        with.push(Value::from(app.clone()));
-    }
-    if let Some(since) = filter.since {
-        sql.push_str(" AND created_at >= ?");
-        with.push(Value::from(rfc3339(since)));
-    }
-    if let Some(end) = after {
-        sql.push_str(" AND (created_at, id) < (?, ?)");
-        with.push(Value::from(end.created_at.clone()));
-        with.push(Value::from(end.id.clone()));
-    }
-    sql.push_str(" ORDER BY created_at DESC, id DESC LIMIT ?");
-    with.push(Value::from(i64::from(limit)));
-    let mut statement = connection
-        .prepare_cached(&sql)
-        .attempted("prepare to list runs")?;
-    let rows = statement
-        .query_map(params_from_iter(with), view)
-        .attempted("list runs")?
-        .collect::<Result<Vec<_>, _>>()
-        .attempted("list runs")?;
-    Ok(rows)
-}
-
-fn view(row: &Row<'_>) -> Result<RunView, rusqlite::Error> {
-    let id: String = row.get("id")?;
-    let failure_code: Option<String> = row.get("failure_code")?;
-    let usage: Option<String> = row.get("usage_json")?;
-    let limits: String = row.get("limits_json")?;
-    let labels: String = row.get("labels_json")?;
-    let failure = match failure_code {
-        None => None,
-        Some(code) => Some(FailureView {
-            code: parsed(&format!("\"{code}\""))?,
-            detail: row.get("failure_detail")?,
-        }),
-    };
-    Ok(RunView {
-        sse_url: format!("/api/runs/{id}/sse"),
-        run_id: id.clone(),
-        id,
-        workflow: row.get("workflow")?,
-        mode: row.get("mode")?,
-        issue_id: row.get("issue_id")?,
-        card_id: row.get("card_id")?,
-        kanban_app: row.get("kanban_app")?,
-        prompt: row.get("prompt")?,
-        agent: parsed(&format!("\"{}\"", row.get::<_, String>("agent")?))?,
-        stub_reason: row.get("stub_reason")?,
-        model: row.get("model")?,
-        branch: row.get("branch")?,
-        worktree_path: row.get("worktree_path")?,
-        base: row.get("base")?,
-        base_commit: row.get("base_commit")?,
-        head: row.get("head")?,
-        pid: row.get("pid")?,
-        status: parsed(&format!("\"{}\"", row.get::<_, String>("status")?))?,
-        queue_position: None,
-        waits_for: None,
-        failure,
-        exit_code: row.get("exit_code")?,
-        session_id: row.get("session_id")?,
-        usage: usage.as_deref().map(parsed).transpose()?,
-        cost_usd: row.get("cost_usd")?,
-        limits: parsed(&limits)?,
-        created_at: row.get("created_at")?,
-        started_at: row.get("started_at")?,
-        ended_at: row.get("ended_at")?,
-        merged_at: row.get("merged_at")?,
-        merge_commit: row.get("merge_commit")?,
-        aborted_at: row.get("aborted_at")?,
-        labels: parsed(&labels)?,
-    })
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(json: &str) -> Result<T, rusqlite::Error> {
-    serde_json::from_str(json).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
-    })
 }
 
 /// The ids of runs that begin with `prefix`, at most two.
@@ -257,7 +139,7 @@ pub fn ids_by_prefix(connection: &Connection, prefix: &str) -> Result<Vec<RunId>
 /// The rows cannot be read.
 pub fn merged_by(connection: &Connection, commit: &CommitId) -> Result<Vec<RunId>, StoreError> {
     let mut statement = connection
-        .prepare("SELECT id FROM runs WHERE merge_commit = ? ORDER BY id")
+        .prepare_cached("SELECT id FROM runs WHERE merge_commit = ? ORDER BY id")
         .attempted("prepare to look for a merge")?;
     ids(&mut statement, params![commit.as_str()])
 }
@@ -268,11 +150,9 @@ pub fn merged_by(connection: &Connection, commit: &CommitId) -> Result<Vec<RunId
 /// The row cannot be read.
 pub fn merge_commit(connection: &Connection, run: RunId) -> Result<Option<CommitId>, StoreError> {
     let found: Option<Option<String>> = connection
-        .query_row(
-            "SELECT merge_commit FROM runs WHERE id = ?",
-            params![run.to_string()],
-            |row| row.get(0),
-        )
+        .prepare_cached("SELECT merge_commit FROM runs WHERE id = ?")
+        .attempted("prepare to read the merge of a run")?
+        .query_row(params![run.to_string()], |row| row.get(0))
         .optional()
         .attempted("read the merge of a run")?;
     let unreadable = |detail: String| StoreError::Unreadable {
@@ -291,13 +171,19 @@ pub fn merge_commit(connection: &Connection, run: RunId) -> Result<Option<Commit
 /// # Errors
 /// The rows cannot be read.
 pub fn ids_by_phase(connection: &Connection, phases: &[&str]) -> Result<Vec<RunId>, StoreError> {
-    let marks = vec!["?"; phases.len()].join(", ");
     let mut statement = connection
-        .prepare_cached(&format!(
-            "SELECT id FROM runs WHERE phase IN ({marks}) ORDER BY created_at, id"
-        ))
+        .prepare_cached("SELECT created_at, id FROM runs WHERE phase = ?")
         .attempted("prepare to look for runs")?;
-    ids(&mut statement, params_from_iter(phases))
+    let mut found: Vec<(String, String)> = Vec::new();
+    for phase in phases {
+        let rows = statement
+            .query_map(params![phase], |row| Ok((row.get(0)?, row.get(1)?)))
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .attempted("look for runs")?;
+        found.extend(rows);
+    }
+    found.sort();
+    found.iter().map(|(_, id)| run_id(id)).collect()
 }
 
 /// The merged runs whose worktree is still recorded as there.
@@ -305,24 +191,75 @@ pub fn ids_by_phase(connection: &Connection, phases: &[&str]) -> Result<Vec<RunI
 /// # Errors
 /// The rows cannot be read.
 pub fn merged_but_placed(connection: &Connection) -> Result<Vec<RunId>, StoreError> {
+    // From the few places that are there, not from the many runs that have merged.
     let mut statement = connection
         .prepare_cached(
-            "SELECT DISTINCT runs.id FROM worktrees JOIN runs ON runs.id = worktrees.run_id \
+            "SELECT DISTINCT run_id FROM worktrees INDEXED BY worktrees_there CROSS JOIN runs ON runs.id = run_id \
              WHERE removed_at IS NULL AND phase = 'merged'",
         )
         .attempted("prepare to look for worktrees")?;
     ids(&mut statement, [])
 }
 
-/// The runs that wait for a slot, the first in the queue first.
+/// The runs that wait for a slot, the first in the queue first; at most `limit`.
 ///
 /// # Errors
 /// The rows cannot be read.
-pub fn queue(connection: &Connection) -> Result<Vec<RunId>, StoreError> {
+pub fn queue(connection: &Connection, limit: usize) -> Result<Vec<RunId>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT id FROM runs WHERE status = 'queued' ORDER BY queued_seq, id")
+        .prepare_cached(
+            "SELECT id FROM runs INDEXED BY runs_queue WHERE status = 'queued' ORDER BY queued_seq, id LIMIT ?",
+        )
         .attempted("prepare to read the queue")?;
-    ids(&mut statement, [])
+    ids(&mut statement, params![limit])
+}
+
+/// Where in the queue for a slot this run is: 1 is the first. Nothing if it does not wait in it.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn queue_position(connection: &Connection, run: RunId) -> Result<Option<u64>, StoreError> {
+    let positions = queue_positions(connection, &[&run.to_string()])?;
+    Ok(positions.into_iter().next().flatten())
+}
+
+/// The same of many at once: the queue is counted through at most once.
+///
+/// # Errors
+/// The rows cannot be read.
+pub fn queue_positions(
+    connection: &Connection,
+    runs: &[&str],
+) -> Result<Vec<Option<u64>>, StoreError> {
+    let mut queued_at = connection
+        .prepare_cached("SELECT queued_seq FROM runs WHERE id = ? AND status = 'queued'")
+        .attempted("prepare to look into the queue")?;
+    let mut in_order = Vec::new();
+    for (n, run) in runs.iter().enumerate() {
+        let seq: Option<Option<i64>> = queued_at
+            .query_row(params![run], |row| row.get(0))
+            .optional()
+            .attempted("look into the queue")?;
+        in_order.extend(seq.flatten().map(|seq| (seq, n)));
+    }
+    in_order.sort_unstable();
+    // Each is queued by an event of its own, so that no two have the same number.
+    let mut between = connection
+        .prepare_cached(
+            "SELECT count(*) FROM runs INDEXED BY runs_queue \
+             WHERE status = 'queued' AND queued_seq > ?1 AND queued_seq <= ?2",
+        )
+        .attempted("prepare to count the queue")?;
+    let mut positions = vec![None; runs.len()];
+    let (mut counted, mut before) = (0, -1);
+    for (seq, n) in in_order {
+        counted += between
+            .query_row(params![before, seq], |row| row.get::<_, u64>(0))
+            .attempted("count the queue")?;
+        before = seq;
+        positions[n] = Some(counted);
+    }
+    Ok(positions)
 }
 
 /// The runs that wait for their turn to land on this base, or have it: the first in the queue first.
@@ -332,19 +269,20 @@ pub fn queue(connection: &Connection) -> Result<Vec<RunId>, StoreError> {
 pub fn merge_queue(connection: &Connection, base: &str) -> Result<Vec<RunId>, StoreError> {
     let mut statement = connection
         .prepare_cached(
-            "SELECT id FROM runs WHERE phase = 'merge_queued' AND base = ? ORDER BY queued_seq, id",
+            "SELECT id FROM runs INDEXED BY runs_merge_queue WHERE phase = 'merge_queued' AND base = ? \
+             ORDER BY queued_seq, id",
         )
         .attempted("prepare to read the merge queue")?;
     ids(&mut statement, params![base])
 }
 
-/// How many runs have each status.
+/// How many runs have each status that some run has.
 ///
 /// # Errors
 /// The rows cannot be read.
 pub fn counts(connection: &Connection) -> Result<Vec<(String, u64)>, StoreError> {
     let mut statement = connection
-        .prepare_cached("SELECT status, count(*) FROM runs GROUP BY status ORDER BY status")
+        .prepare_cached("SELECT status, runs FROM run_counts WHERE runs > 0 ORDER BY status")
         .attempted("prepare to count runs")?;
     statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -362,10 +300,16 @@ pub fn live_for(
     column: &'static str,
     value: &str,
 ) -> Result<Option<RunId>, StoreError> {
+    let sql = match column {
+        "card_id" => {
+            "SELECT id FROM runs INDEXED BY runs_live_card WHERE live = 1 AND card_id = ? ORDER BY created_at LIMIT 1"
+        }
+        _ => {
+            "SELECT id FROM runs INDEXED BY runs_live_issue WHERE live = 1 AND issue_id = ? ORDER BY created_at LIMIT 1"
+        }
+    };
     let found: Option<String> = connection
-        .prepare_cached(&format!(
-            "SELECT id FROM runs WHERE live = 1 AND {column} = ? ORDER BY created_at LIMIT 1"
-        ))
+        .prepare_cached(sql)
         .attempted("prepare to look for a live run")?
         .query_row(params![value], |row| row.get(0))
         .optional()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::backup::Backup;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, params};
 
 use super::error::{Attempted, StoreError};
 use super::{BUSY_TIMEOUT, events, migrate};
@@ -15,7 +15,9 @@ const VERSION_WITH_JOURNAL: i64 = 6;
 const WAL_HEADER: u64 = 32;
 
 /// How many events a start looks at: a start has to be quick however long the history is.
-const LOOKED_AT_BY_A_START: u64 = 20_000;
+const LOOKED_AT_BY_A_START: u64 = 2_000;
+/// The most pages that a start looks at: those of a larger database are looked at beside its work.
+const PAGES_OF_A_START: u64 = 4_096;
 
 /// What a database holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,15 +126,39 @@ pub fn verify_file(path: &Path) -> Result<Holds, StoreError> {
     Ok(holds)
 }
 
-/// What a start looks at: the structure of all pages, the chain of the newest events, and that journal and list have the
-/// same runs. The whole chain is what the doctor looks at, beside the work.
+/// What a start looks at: the structure of all pages of a database that is not large, the chain of the newest events, and
+/// that journal and list have the same runs. The rest of a large one is looked at beside the work ([`structure`]), and
+/// the whole chain by the doctor.
 ///
 /// # Errors
 /// The database is damaged.
 pub fn verify(connection: &Connection) -> Result<(), StoreError> {
-    pages(connection, "PRAGMA quick_check(1)")?;
-    let newest = events::last_seq(connection)?;
-    journal(connection, newest.saturating_sub(LOOKED_AT_BY_A_START))
+    if !is_large(connection)? {
+        structure(connection)?;
+    }
+    match events::last_seq(connection)?.saturating_sub(LOOKED_AT_BY_A_START) {
+        0 => journal(connection, 0),
+        after => newest_of_the_journal(connection, after),
+    }
+}
+
+/// Whether a start leaves the structure of its pages to be looked at later.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_large(connection: &Connection) -> Result<bool, StoreError> {
+    let pages: u64 = connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .attempted("read the size of the database")?;
+    Ok(pages > PAGES_OF_A_START)
+}
+
+/// Looks at the structure of all pages. Reads the whole file.
+///
+/// # Errors
+/// The database is damaged.
+pub fn structure(connection: &Connection) -> Result<(), StoreError> {
+    pages(connection, "PRAGMA quick_check(1)")
 }
 
 fn pages(connection: &Connection, check: &str) -> Result<(), StoreError> {
@@ -147,11 +173,7 @@ fn pages(connection: &Connection, check: &str) -> Result<(), StoreError> {
 }
 
 fn journal(connection: &Connection, after: u64) -> Result<(), StoreError> {
-    if let Some(seq) = events::first_broken_link_after(connection, after)? {
-        return Err(StoreError::Damaged(format!(
-            "event {seq} of the journal is not what was written"
-        )));
-    }
+    chain_is_whole(connection, after)?;
     let lost = texts(
         connection,
         "SELECT id FROM (SELECT DISTINCT run_id AS id FROM events EXCEPT SELECT id FROM runs) LIMIT 1",
@@ -160,6 +182,43 @@ fn journal(connection: &Connection, after: u64) -> Result<(), StoreError> {
         connection,
         "SELECT id FROM (SELECT id FROM runs EXCEPT SELECT run_id FROM events) LIMIT 1",
     )?;
+    same_runs(&lost, &strange)
+}
+
+/// The same of the events after this one, and of as many of the newest runs.
+fn newest_of_the_journal(connection: &Connection, after: u64) -> Result<(), StoreError> {
+    chain_is_whole(connection, after)?;
+    let find = |sql, with| -> Result<Vec<String>, StoreError> {
+        connection
+            .prepare(sql)
+            .attempted("prepare to look")?
+            .query_map(params![with], |row| row.get(0))
+            .and_then(Iterator::collect)
+            .attempted("look at the database")
+    };
+    let lost = find(
+        "SELECT run_id FROM events WHERE seq > ? AND NOT EXISTS (SELECT 1 FROM runs WHERE id = run_id) LIMIT 1",
+        after,
+    )?;
+    let strange = find(
+        "SELECT id FROM (SELECT id FROM runs WHERE created_at > '' ORDER BY created_at DESC, id DESC LIMIT ?) \
+         WHERE NOT EXISTS (SELECT 1 FROM events WHERE run_id = id) LIMIT 1",
+        LOOKED_AT_BY_A_START,
+    )?;
+    same_runs(&lost, &strange)
+}
+
+fn chain_is_whole(connection: &Connection, after: u64) -> Result<(), StoreError> {
+    match events::first_broken_link_after(connection, after)? {
+        None => Ok(()),
+        Some(seq) => Err(StoreError::Damaged(format!(
+            "event {seq} of the journal is not what was written"
+        ))),
+    }
+}
+
+/// Runs that only the journal has, and those that only the list has: none of both.
+fn same_runs(lost: &[String], strange: &[String]) -> Result<(), StoreError> {
     match (lost.first(), strange.first()) {
         (None, None) => Ok(()),
         (Some(id), _) => Err(StoreError::Damaged(format!(

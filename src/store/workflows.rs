@@ -109,10 +109,11 @@ fn write(
         ..workflow.clone()
     }))?;
     connection
-        .execute(
-            "INSERT INTO workflows (name, description, prompt_template, dod_schema_json, settings_json, created_at, updated_at) \
+        .prepare_cached("INSERT INTO workflows (name, description, prompt_template, dod_schema_json, settings_json, created_at, updated_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (name) DO UPDATE SET description = ?2, prompt_template = ?3, \
-             dod_schema_json = ?4, settings_json = ?5, updated_at = ?7",
+             dod_schema_json = ?4, settings_json = ?5, updated_at = ?7")
+        .attempted("prepare a statement")?
+        .execute(
             params![
                 name,
                 workflow.description,
@@ -133,7 +134,9 @@ fn write(
 /// The row cannot be removed.
 pub fn delete(connection: &Connection, name: &str) -> Result<bool, StoreError> {
     connection
-        .execute("DELETE FROM workflows WHERE name = ?", params![name])
+        .prepare_cached("DELETE FROM workflows WHERE name = ?")
+        .attempted("prepare a statement")?
+        .execute(params![name])
         .map(|n| n > 0)
         .attempted("remove a workflow")
 }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use super::checkpoint::Log;
 use super::error::{Attempted, StoreError};
 use crate::effect::{self, Effect};
 
@@ -23,11 +24,11 @@ pub(super) struct Writer {
 
 impl Writer {
     /// The writer on this connection; its thread ends when the writer is dropped.
-    pub(super) fn start(connection: Connection) -> Writer {
+    pub(super) fn start(connection: Connection, log: Log) -> Writer {
         let (jobs, inbox) = channel();
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         // Without the thread every write answers `Closed`: the channel's other end is gone.
-        if let Err(error) = thread.spawn(move || serve(connection, &inbox)) {
+        if let Err(error) = thread.spawn(move || serve(connection, log, &inbox)) {
             tracing::error!(%error, "the writer of the database could not be started");
         }
         Writer { jobs }
@@ -63,7 +64,7 @@ impl Writer {
     }
 }
 
-fn serve(mut connection: Connection, inbox: &Receiver<Job>) {
+fn serve(mut connection: Connection, mut log: Log, inbox: &Receiver<Job>) {
     while let Ok(first) = inbox.recv() {
         let mut replies = Vec::new();
         let committed = batch(&mut connection, first, inbox, &mut replies);
@@ -77,6 +78,8 @@ fn serve(mut connection: Connection, inbox: &Receiver<Job>) {
                 Some(why) => Err(StoreError::NotCommitted(why.clone())),
             });
         }
+        // After the answers: nobody waits for it.
+        log.committed(&connection);
     }
 }
 

@@ -1,10 +1,13 @@
 //! Making a worktree on a new branch.
 
+use super::check_out::{Pace, catch_up, check_out, forget_staged};
 use super::place::Place;
 use super::remove::{RemoveBranch, clear};
+use super::seed::{Fresh, Seeded, Seeding, seed};
 use super::snapshot::snapshot;
+use super::sparse;
 use crate::effect::{self, Effect};
-use crate::git::{Error, Head, Identity, LONG, NotMoved, RefEdit, RefName, Repository, read_head};
+use crate::git::{Error, Head, Identity, NotMoved, RefEdit, RefName, Repository, read_head};
 use crate::run::CommitId;
 
 /// Why there is no worktree.
@@ -34,27 +37,34 @@ impl From<NotMoved> for CreateError {
 ///
 /// What is left over at its path or under its branch's name is first kept under
 /// `refs/agent_runner/preserved/leftover/<branch>/` and then removed. If this fails, nothing of it stays.
+///
+/// Others make theirs meanwhile: they wait for each other's registration and never for a checkout.
 pub async fn create(
     repo: &Repository,
     place: &Place,
     commit: &CommitId,
 ) -> Result<(), CreateError> {
-    let _one_at_a_time = repo.places.lock().await;
+    create_seeded(repo, place, commit, None).await.map(|_| ())
+}
+
+/// The same, with what is to be seeded. Answers what was, if the worktree was made anew.
+pub async fn create_seeded(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, CreateError> {
     if !repo.has_commit(commit).await? {
         return Err(CreateError::NoSuchCommit(commit.clone()));
     }
     if is_made(repo, place, commit).await? {
-        return Ok(());
+        return Ok(None);
     }
-    build(repo, place, commit, None).await
+    build(repo, place, commit, None, seeding).await
 }
 
 /// Whether it is there, whole, on its branch at this commit.
-pub(super) async fn is_made(
-    repo: &Repository,
-    place: &Place,
-    commit: &CommitId,
-) -> Result<bool, Error> {
+pub async fn is_made(repo: &Repository, place: &Place, commit: &CommitId) -> Result<bool, Error> {
     let branch = place.branch().to_ref();
     let admin = place.admin(repo);
     Ok(place.is_there()
@@ -70,18 +80,49 @@ pub(super) async fn build(
     place: &Place,
     commit: &CommitId,
     work: Option<&CommitId>,
-) -> Result<(), CreateError> {
-    keep_leftovers(repo, place, commit).await?;
-    let delete = RemoveBranch::Delete {
-        expected: commit.clone(),
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, CreateError> {
+    let registered = {
+        let _one_at_a_time = repo.places.lock().await;
+        make_way(repo, place, commit).await?;
+        register(repo, place, commit).await
     };
-    clear(repo, place, &delete).await?;
-    let built = fill(repo, place, commit, work).await;
+    let built = match registered {
+        Ok(()) => fill(repo, place, commit, work, seeding).await,
+        Err(error) => Err(error),
+    };
     if built.is_err() {
+        let _one_at_a_time = repo.places.lock().await;
         // The first error is the one to tell; what cannot be cleared now is a leftover next time.
-        let _ = clear(repo, place, &delete).await;
+        let _ = clear(repo, place, &deleted_at(commit)).await;
     }
     built
+}
+
+/// Keeps what lies at the place and takes it away, with the branch.
+pub(super) async fn make_way(
+    repo: &Repository,
+    place: &Place,
+    commit: &CommitId,
+) -> Result<(), CreateError> {
+    keep_leftovers(repo, place, commit).await?;
+    Ok(clear(repo, place, &deleted_at(commit)).await?)
+}
+
+fn deleted_at(commit: &CommitId) -> RemoveBranch {
+    RemoveBranch::Delete {
+        expected: commit.clone(),
+    }
+}
+
+async fn register(repo: &Repository, place: &Place, commit: &CommitId) -> Result<(), CreateError> {
+    effect::awaits(Effect::PlaceRegister)
+        .await
+        .map_err(Error::from)?;
+    place.register(repo)?;
+    sparse::describe(repo, place)?;
+    let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
+    Ok(repo.edit_refs(&[edit], "a run starts here").await?)
 }
 
 async fn fill(
@@ -89,43 +130,67 @@ async fn fill(
     place: &Place,
     commit: &CommitId,
     work: Option<&CommitId>,
-) -> Result<(), CreateError> {
-    effect::awaits(Effect::PlaceRegister)
-        .await
-        .map_err(Error::from)?;
-    place.register(repo)?;
-    let edit = RefEdit::Create(place.branch().to_ref(), commit.clone());
-    repo.edit_refs(&[edit], "a run starts here").await?;
-    let index = place.admin(repo).join("index");
-    let read_tree = || {
-        // Objects are there already. An index that a power cut made empty would be a damaged repository for git.
-        repo.call("read-tree")
-            .checkout(&place.path(), &index)
-            .config("core.fsync=index")
-            .timeout(LONG)
-    };
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, CreateError> {
+    let (folder, index) = (place.path(), place.admin(repo).join("index"));
     effect::awaits(Effect::PlaceCheckout)
         .await
         .map_err(Error::from)?;
-    read_tree()
-        .args(["--reset", "-u", commit.as_str()])
-        .run()
-        .await?;
+    if place.cone().is_whole() {
+        check_out(repo, &folder, &index, commit, Pace::Now).await?;
+    } else {
+        sparse::check_out(repo, place, commit).await?;
+    }
     if let Some(work) = work {
         effect::awaits(Effect::PlaceWork)
             .await
             .map_err(Error::from)?;
-        read_tree()
-            .args(["-m", "-u", commit.as_str(), work.as_str()])
-            .run()
-            .await?;
-        read_tree().args(["--reset", commit.as_str()]).run().await?;
+        if place.cone().is_whole() {
+            catch_up(repo, &folder, &index, (commit, work)).await?;
+            forget_staged(repo, &folder, &index, commit).await?;
+        } else {
+            sparse::lay(repo, place, commit, work).await?;
+        }
     }
+    let seeded = seed_if_asked(repo, place, seeding).await?;
     effect::awaits(Effect::PlaceFinish)
         .await
         .map_err(Error::from)?;
     place.finish(repo)?;
-    Ok(())
+    Ok(seeded)
+}
+
+/// Seeds a worktree that stood ready and has become this place. A crash in the middle leaves it unfinished: it is made anew
+/// then, as half a cache may be worse than none.
+///
+/// # Errors
+/// The file system failed.
+pub async fn seed_claimed(
+    repo: &Repository,
+    place: &Place,
+    seeding: &Seeding,
+) -> Result<Option<Seeded>, CreateError> {
+    place.begin(repo)?;
+    let seeded = seed_if_asked(repo, place, Some(seeding)).await?;
+    place.finish(repo)?;
+    Ok(seeded)
+}
+
+async fn seed_if_asked(
+    repo: &Repository,
+    place: &Place,
+    seeding: Option<&Seeding>,
+) -> Result<Option<Seeded>, Error> {
+    let Some(seeding) = seeding.filter(|seeding| !seeding.paths.is_empty()) else {
+        return Ok(None);
+    };
+    effect::awaits(Effect::PlaceSeed).await?;
+    let (folder, index) = (place.path(), place.admin(repo).join("index"));
+    let fresh = Fresh {
+        folder: &folder,
+        index: &index,
+    };
+    Ok(Some(seed(repo, fresh, seeding).await))
 }
 
 /// Pins work that lies at the place. What a crash left of an unfinished worktree is not work.
@@ -140,7 +205,14 @@ pub(super) async fn keep_leftovers(
     let tip = repo.resolve(&place.branch().to_ref()).await?;
     let standing = place.standing(repo).await?.or(tip);
     let index = place.admin(repo).join("index");
-    let taken = snapshot(repo, &place.path(), Some(&index), standing.as_ref()).await?;
+    let taken = snapshot(
+        repo,
+        &place.path(),
+        Some(&index),
+        standing.as_ref(),
+        place.cone(),
+    )
+    .await?;
     let parent = standing.unwrap_or_else(|| commit.clone());
     let kept = if repo.tree_of(&parent).await? == taken.tree {
         parent

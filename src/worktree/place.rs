@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::effect::{self, Effect};
 use crate::git::{BranchName, Error, Head, RefName, Repository, read_head};
-use crate::run::CommitId;
+use crate::run::{CommitId, Cone};
 
 /// The folder, below the root of the worktrees, for what is being deleted: on the same file system, so that
 /// it is a rename.
@@ -17,7 +17,13 @@ const TRASH: &str = ".trash";
 
 /// git's own sign that a worktree is being made: `git worktree prune` leaves it alone, and so we know that a
 /// crash came in between.
-const UNFINISHED: &str = "locked";
+pub(super) const UNFINISHED: &str = "locked";
+
+/// What it says of one that is being made, as git's own do.
+pub(super) const HALF_MADE: &[u8] = b"initializing\n";
+
+/// How it begins for one that stands ready; at the place of a run, that its claim was not finished.
+pub(super) const READY: &[u8] = b"kept ready by agent_runner_api for the next run";
 
 /// The folder for what is being deleted, below the root of all worktrees.
 #[must_use]
@@ -30,6 +36,7 @@ pub fn trash_below(root: &Path) -> PathBuf {
 pub struct Place {
     root: PathBuf,
     branch: BranchName,
+    cone: Cone,
 }
 
 impl Place {
@@ -39,7 +46,28 @@ impl Place {
         Place {
             root: root.to_owned(),
             branch: branch.clone(),
+            cone: Cone::WHOLE,
         }
+    }
+
+    /// The root of all worktrees.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The same with these folders of the tree only.
+    #[must_use]
+    pub fn with_cone(self, cone: &Cone) -> Place {
+        Place {
+            cone: cone.clone(),
+            ..self
+        }
+    }
+
+    /// The folders that its files are of.
+    #[must_use]
+    pub fn cone(&self) -> &Cone {
+        &self.cone
     }
 
     /// The folder with the files.
@@ -90,22 +118,32 @@ impl Place {
     pub(super) fn register(&self, repo: &Repository) -> Result<(), Error> {
         let (admin, path) = (self.admin(repo), self.path());
         std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
-        write(&admin.join(UNFINISHED), b"initializing\n")?;
+        self.begin(repo)?;
         std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
         self.connect(repo)?;
         self.put_on_branch(repo)
     }
 
+    /// Marks it as not whole yet.
+    pub(super) fn begin(&self, repo: &Repository) -> Result<(), Error> {
+        write(&self.admin(repo).join(UNFINISHED), HALF_MADE)
+    }
+
     /// Marks it as whole.
     pub(super) fn finish(&self, repo: &Repository) -> Result<(), Error> {
-        let mark = self.admin(repo).join(UNFINISHED);
+        Place::finish_at(&self.admin(repo))
+    }
+
+    /// The same, by its git dir.
+    pub(super) fn finish_at(admin: &Path) -> Result<(), Error> {
+        let mark = admin.join(UNFINISHED);
         std::fs::remove_file(&mark).map_err(Error::io("remove", mark))
     }
 
     /// Whether a crash came while it was made.
     pub(super) fn is_unfinished(&self, repo: &Repository) -> bool {
         std::fs::read(self.admin(repo).join(UNFINISHED))
-            .is_ok_and(|text| text.starts_with(b"initializing"))
+            .is_ok_and(|text| text.starts_with(READY) || text.starts_with(b"initializing"))
     }
 
     /// The three files that lead from the folder to the git dir, to the common dir, and back. What an agent
@@ -119,14 +157,21 @@ impl Place {
         std::fs::create_dir_all(&admin).map_err(Error::io("create", &admin))?;
         let dot_git = self.path().join(".git");
         write(&admin.join("commondir"), b"../..\n")?;
-        write(&admin.join("gitdir"), &line(&[dot_git.as_os_str()]))?;
+        write(&admin.join("gitdir"), &Place::to_folder(&self.path()))?;
         if dot_git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
             return Ok(());
         }
-        write(
-            &dot_git,
-            &line(&[OsStr::new("gitdir: "), admin.as_os_str()]),
-        )
+        write(&dot_git, &Place::to_admin(&admin))
+    }
+
+    /// What the file `gitdir` of a worktree in this folder says.
+    pub(super) fn to_folder(path: &Path) -> Vec<u8> {
+        line(&[path.join(".git").as_os_str()])
+    }
+
+    /// What the file `.git` of a worktree with this git dir says.
+    pub(super) fn to_admin(admin: &Path) -> Vec<u8> {
+        line(&[OsStr::new("gitdir: "), admin.as_os_str()])
     }
 
     /// Takes away the locks of gits that were ended in the middle: those that only work in this place takes.
@@ -165,8 +210,12 @@ impl Place {
 
     /// HEAD is on the run's branch.
     pub(super) fn put_on_branch(&self, repo: &Repository) -> Result<(), Error> {
-        let head = format!("ref: {}\n", self.branch.to_ref());
-        write(&self.admin(repo).join("HEAD"), head.as_bytes())
+        write(&self.admin(repo).join("HEAD"), &self.head())
+    }
+
+    /// What the file `HEAD` says on the run's branch.
+    pub(super) fn head(&self) -> Vec<u8> {
+        format!("ref: {}\n", self.branch.to_ref()).into_bytes()
     }
 }
 

@@ -73,18 +73,9 @@ pub async fn preserve(
         }
         parents.push(before);
     }
-    let mut message = format!(
-        "Preserved work of run {run}\n\nBranch: {}\n",
-        place.branch()
-    );
-    for missed in &missed {
-        message.push_str(&format!(
-            "Not kept: {}\n",
-            missed.replace(char::is_control, "?")
-        ));
-    }
+    let text = message(run, place, &missed);
     let commit = repo
-        .commit_tree(&tree, &parents, &Identity::service(), &message)
+        .commit_tree(&tree, &parents, &Identity::service(), &text)
         .await?;
     let edit = match &before {
         Some(before) => RefEdit::Move {
@@ -113,6 +104,29 @@ pub async fn preserve(
         }
         Err(NotMoved::Git(error)) => Err(error),
     }
+}
+
+/// Before each line of a preserving commit that says what is not in it.
+const NOT_KEPT: &str = "Not kept: ";
+
+/// The message of a preserving commit.
+pub(super) fn message(run: RunId, place: &Place, missed: &[String]) -> String {
+    let branch = place.branch();
+    let mut text = format!("Preserved work of run {run}\n\nBranch: {branch}\n");
+    for missed in missed {
+        let missed = missed.replace(char::is_control, "?");
+        text.push_str(&format!("{NOT_KEPT}{missed}\n"));
+    }
+    text
+}
+
+/// What such a message says is not in the commit.
+pub(super) fn missed_in(message: &str) -> Vec<String> {
+    let lines = message.lines();
+    lines
+        .filter_map(|line| line.strip_prefix(NOT_KEPT))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What a preserving commit says.

@@ -89,7 +89,7 @@ pub(super) async fn clear(
 async fn unmake(repo: &Repository, place: &Place, branch: &RemoveBranch) -> Result<(), Error> {
     if let RemoveBranch::Delete { expected } = branch {
         place.break_locks(repo)?;
-        delete_branch(repo, place, expected).await?;
+        delete_branch_at(repo, place, expected).await?;
     }
     unregister_inside(repo, place)?;
     effect::awaits(Effect::PlaceUnregister).await?;
@@ -97,7 +97,7 @@ async fn unmake(repo: &Repository, place: &Place, branch: &RemoveBranch) -> Resu
 }
 
 /// Renames what is at the path, a folder or anything else, into the trash.
-fn move_away(place: &Place) -> Result<(), Error> {
+pub(super) fn move_away(place: &Place) -> Result<(), Error> {
     let path = place.path();
     for _ in 0..TRIES {
         let Ok(meta) = path.symlink_metadata() else {
@@ -119,7 +119,12 @@ fn move_away(place: &Place) -> Result<(), Error> {
     Ok(())
 }
 
-async fn delete_branch(repo: &Repository, place: &Place, expected: &CommitId) -> Result<(), Error> {
+/// Deletes the branch; if it is at another commit than `expected`, that is kept first.
+pub(super) async fn delete_branch_at(
+    repo: &Repository,
+    place: &Place,
+    expected: &CommitId,
+) -> Result<(), Error> {
     let branch = place.branch().to_ref();
     for _ in 0..TRIES {
         let Some(tip) = repo.resolve(&branch).await? else {

@@ -32,10 +32,9 @@ pub async fn restore(
         .await?
         .ok_or(RestoreError::NothingPreserved(run))?;
     let preserved = load(repo, commit).await?;
-    let _one_at_a_time = repo.places.lock().await;
     if !is_made(repo, place, &preserved.tip).await? {
         let work = preserved.uncommitted.then_some(&preserved.commit);
-        build(repo, place, &preserved.tip, work).await?;
+        build(repo, place, &preserved.tip, work, None).await?;
     }
     Ok(preserved)
 }

@@ -169,7 +169,7 @@ pub(super) async fn take(
         return Ok(None);
     }
     let index = place.admin(repo).join("index");
-    snapshot(repo, &place.path(), Some(&index), Some(at))
+    snapshot(repo, &place.path(), Some(&index), Some(at), place.cone())
         .await
         .map(Some)
 }
@@ -198,6 +198,7 @@ fn tidy(repo: &Repository, place: &Place, taken: &Snapshot) -> Result<(), Error>
     let admin = place.admin(repo);
     place.connect(repo)?;
     place.put_on_branch(repo)?;
+    super::sparse::describe(repo, place)?;
     for name in IN_PROGRESS {
         super::trash::delete(&admin.join(name))?;
     }

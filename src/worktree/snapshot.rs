@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::trash::make_accessible;
 use crate::effect::{self, Effect};
 use crate::git::{Call, Error, Repository};
-use crate::run::{CommitId, TreeId};
+use crate::run::{CommitId, Cone, TreeId};
 
 /// How often it is tried again while somebody still writes into the folder.
 const TRIES: u32 = 3;
@@ -44,12 +44,14 @@ impl Drop for Scratch {
     }
 }
 
-/// The content of `folder`. `index` is what git knew of it, `onto` the commit that it was made from.
+/// The content of `folder`. `index` is what git knew of it, `onto` the commit that it was made from, `cone` what of it
+/// is checked out there: what is not, is as the index has it.
 pub(super) async fn snapshot(
     repo: &Repository,
     folder: &Path,
     index: Option<&Path>,
     onto: Option<&CommitId>,
+    cone: &Cone,
 ) -> Result<Snapshot, Error> {
     let mut tries = 0;
     loop {
@@ -58,6 +60,7 @@ pub(super) async fn snapshot(
         match (Folder {
             repo,
             folder,
+            cone,
             depth: 0,
         })
         .take(source, onto)
@@ -76,6 +79,7 @@ pub(super) async fn snapshot(
 struct Folder<'a> {
     repo: &'a Repository,
     folder: &'a Path,
+    cone: &'a Cone,
     depth: u32,
 }
 
@@ -93,15 +97,22 @@ impl Folder<'_> {
     async fn take(self, index: Option<&Path>, onto: Option<&CommitId>) -> Result<Snapshot, Error> {
         let scratch = Scratch(self.repo.scratch());
         let copied = index.is_some_and(|index| copy_index(index, &scratch.0));
-        if copied {
-            self.unhide(&scratch.0).await?;
-        } else if let Some(commit) = onto {
+        if !copied && let Some(commit) = onto {
             self.on_index("read-tree", &scratch.0)
                 .arg(commit.as_str())
                 .run()
                 .await?;
         }
+        let mut unmarked = 0;
+        if copied || !self.cone.is_whole() {
+            unmarked = self.mark(&scratch.0).await?;
+        }
         let mut changes = self.changes(&scratch.0).await?;
+        if copied && unmarked > 0 {
+            changes.missed.push(format!(
+                "the deletion of {unmarked} files outside of the sparse folders: only `git rm --sparse` deletes there"
+            ));
+        }
         effect::awaits(Effect::SnapshotWrite).await?;
         let dot_git = self.folder.join(".git");
         if dot_git.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
@@ -155,14 +166,17 @@ impl Folder<'_> {
             .checkout(self.folder, index)
     }
 
-    /// Takes off the flags by which an entry of the index says that its file need not be looked at.
-    async fn unhide(self, index: &Path) -> Result<(), Error> {
+    /// Takes off the flags by which an entry of the index says that its file need not be looked at, and puts one on
+    /// those that are not checked out here. Answers how many of these lacked it.
+    async fn mark(self, index: &Path) -> Result<usize, Error> {
         let output = self
             .on_index("ls-files", index)
             .args(["-v", "-z"])
             .run()
             .await?;
-        let (mut assumed, mut skipped) = (Vec::new(), Vec::new());
+        let (mut assumed, mut skipped, mut beside) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unmarked = 0;
+        let mut absent = AbsentFolder::default();
         for field in output.fields().filter(|field| field.len() > 2) {
             let (tag, path) = (field[0], &field[2..]);
             if tag.is_ascii_lowercase() {
@@ -170,14 +184,22 @@ impl Folder<'_> {
                 assumed.push(0);
             }
             // The file of a skipped entry may rightly be absent.
-            if tag.eq_ignore_ascii_case(&b'S') && self.kind(path) != Kind::Absent {
+            let is_skipped = tag.eq_ignore_ascii_case(&b'S');
+            if is_skipped && !absent.has(self, path) {
                 skipped.extend_from_slice(path);
                 skipped.push(0);
+            }
+            let is_known = tag.eq_ignore_ascii_case(&b'H');
+            if is_known && !self.cone.has(path) && absent.has(self, path) {
+                beside.extend_from_slice(path);
+                beside.push(0);
+                unmarked += 1;
             }
         }
         for (flag, paths) in [
             ("--no-assume-unchanged", assumed),
             ("--no-skip-worktree", skipped),
+            ("--skip-worktree", beside),
         ] {
             if !paths.is_empty() {
                 let call = self.on_index("update-index", index);
@@ -187,7 +209,7 @@ impl Folder<'_> {
                     .await?;
             }
         }
-        Ok(())
+        Ok(unmarked)
     }
 
     async fn changes(self, index: &Path) -> Result<Changes, Error> {
@@ -276,6 +298,7 @@ impl Folder<'_> {
         let folder = self.folder.join(inside);
         let inner = Folder {
             folder: &folder,
+            cone: &Cone::WHOLE,
             depth: self.depth + 1,
             ..self
         };
@@ -288,6 +311,33 @@ impl Folder<'_> {
             .run()
             .await?;
         Ok(taken.missed)
+    }
+}
+
+/// The last folder that was found to be absent: all that is said to be below it is so as well. Paths come in order.
+#[derive(Default)]
+struct AbsentFolder(Vec<u8>);
+
+impl AbsentFolder {
+    fn has(&mut self, folder: Folder<'_>, path: &[u8]) -> bool {
+        if !self.0.is_empty() && path.starts_with(&self.0) {
+            return true;
+        }
+        if folder.kind(path) != Kind::Absent {
+            return false;
+        }
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for (at, _) in slashes {
+            let inside = folder
+                .folder
+                .join(OsStr::from_bytes(&path[..at]))
+                .symlink_metadata();
+            if inside.is_err() {
+                path[..=at].clone_into(&mut self.0);
+                break;
+            }
+        }
+        true
     }
 }
 

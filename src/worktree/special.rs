@@ -48,6 +48,12 @@ pub(super) fn bytes_below(path: &Path) -> u64 {
     bytes
 }
 
+/// The same, while nobody waits.
+pub async fn weigh(path: &Path) -> u64 {
+    let path = path.to_owned();
+    blocking(move || Ok(bytes_below(&path))).await.unwrap_or(0)
+}
+
 /// Everything below a folder, as far as it can be listed. No link is followed.
 fn each_below(root: &Path, mut look: impl FnMut(&Path, std::fs::FileType)) {
     let mut folders: Vec<PathBuf> = match root.symlink_metadata() {

@@ -50,12 +50,18 @@ pub enum Code {
     PlaceOrphaned,
     /// A worktree is there though its run has ended.
     PlaceLeft,
+    /// Something of a ready worktree that nobody knows.
+    SlotOrphaned,
+    /// A worktree that stands ready is not as it was made.
+    SlotTouched,
     /// A ref of ours belongs to nothing.
     RefOrphaned,
     /// A candidate is held that nobody lands.
     CandidateLeft,
     /// The trash is not emptied.
     TrashLeft,
+    /// Work that was taken from its place is not kept yet.
+    LeavingLeft,
     /// Work that was preserved has no ref.
     PreservedMissing,
     /// A run is said to be running and its agent is not.
@@ -107,9 +113,12 @@ impl Code {
         match self {
             Code::PlaceOrphaned
             | Code::PlaceLeft
+            | Code::SlotOrphaned
+            | Code::SlotTouched
             | Code::RefOrphaned
             | Code::CandidateLeft
             | Code::TrashLeft
+            | Code::LeavingLeft
             | Code::PreservedMissing
             | Code::NoteMissing
             | Code::FilesOrphaned
@@ -144,9 +153,12 @@ impl Code {
             Code::BranchMissing => ("branch_missing", "I5", "places"),
             Code::PlaceOrphaned => ("place_orphaned", "I5", "places"),
             Code::PlaceLeft => ("place_left", "I5", "places"),
+            Code::SlotOrphaned => ("slot_orphaned", "I5", "places"),
+            Code::SlotTouched => ("slot_touched", "I5", "places"),
             Code::RefOrphaned => ("ref_orphaned", "I5", "places"),
             Code::CandidateLeft => ("candidate_left", "I5", "places"),
             Code::TrashLeft => ("trash_left", "I5", "places"),
+            Code::LeavingLeft => ("leaving_left", "I13", "places"),
             Code::PreservedMissing => ("preserved_missing", "I13", "places"),
             Code::ProcessMissing => ("process_missing", "I3", "processes"),
             Code::ProcessLeft => ("process_left", "I4", "processes"),
@@ -184,6 +196,8 @@ pub(super) enum Remedy {
     EndCgroup(RunId, Cgroup),
     /// The folder of a round of checks is removed.
     TakeRound(PathBuf),
+    /// The worktree of the pool that has this id is taken away.
+    GiveBack(String),
     /// The place's work is kept under a ref, then the place is removed.
     SetAside(Place),
 }
@@ -253,6 +267,7 @@ impl Finding {
             | Remedy::Note(_)
             | Remedy::EndCgroup(..)
             | Remedy::TakeRound(_)
+            | Remedy::GiveBack(_)
             | Remedy::EmptyTrash => true,
         }
     }

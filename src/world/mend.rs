@@ -107,6 +107,10 @@ pub async fn mend(context: &Context, finding: &Finding) -> Result<(), NotMended>
             }
             Ok(worktree::take_away_clean(folder).await?)
         }
+        Remedy::GiveBack(id) => match context.pool.drop_wrong(id).await? {
+            true => Ok(()),
+            false => Err(NotMended::Changed),
+        },
         Remedy::SetAside(place) => {
             let what = "look who works there";
             let path = place.path();

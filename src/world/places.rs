@@ -14,8 +14,9 @@ use crate::git::{BranchName, Checkout, Head, RefName};
 use crate::process;
 use crate::run::{CommitId, Phase, Run, RunId};
 use crate::runner::Context;
+use crate::runner::pool::Wrong;
 use crate::store::audit::Audit;
-use crate::worktree::{self, Place, trash_below};
+use crate::worktree::{self, Place, leaving_below, trash_below};
 
 const BRANCHES: &str = "refs/heads/auto/";
 const PRESERVED: &str = "refs/agent_runner/preserved/";
@@ -27,12 +28,19 @@ const CANDIDATE_AGE: Duration = Duration::from_secs(60);
 /// The trash is emptied at each removal, at each start and every day.
 const TRASH_AGE: SignedDuration = SignedDuration::from_hours(48);
 
+/// Work is kept within seconds of an abort, also of a large worktree on a busy machine.
+const LEAVING_AGE: SignedDuration = SignedDuration::from_mins(10);
+
 /// What lies there, whoever's it is.
 pub(super) struct Seen {
     /// All branches that may be of ours, and all refs that are.
     refs: BTreeMap<String, CommitId>,
     /// What lies in the root of the worktrees, but for hidden files.
     folders: BTreeSet<String>,
+    /// What has left its place.
+    leaving: BTreeSet<String>,
+    /// The ids of what lies on the pool's shelf.
+    slots: Vec<String>,
 }
 
 pub(super) async fn seen(context: &Context) -> Result<Seen, CheckError> {
@@ -44,6 +52,10 @@ pub(super) async fn seen(context: &Context) -> Result<Seen, CheckError> {
             .into_iter()
             .filter(|name| !name.starts_with('.'))
             .collect(),
+        leaving: names_in(&leaving_below(&context.config.worktrees_root))?
+            .into_iter()
+            .collect(),
+        slots: context.pool.on_shelf()?,
     })
 }
 
@@ -60,6 +72,8 @@ pub(super) fn check(
         findings.extend(preserved(context, seen, &told.run));
     }
     findings.extend(refs(context, seen, audit));
+    findings.extend(leaving(root, seen, audit));
+    findings.extend(slots(context, seen));
     let trash = trash_below(root);
     let left = worktree::left_in_trash(&trash);
     if !left.is_empty() {
@@ -75,6 +89,63 @@ pub(super) fn check(
         findings.push(finding.by(Remedy::EmptyTrash, "the trash is emptied"));
     }
     Ok(findings)
+}
+
+/// What has left its place and belongs to no run that keeps it, or is not kept for long.
+fn leaving(root: &Path, seen: &Seen, audit: &Audit) -> Vec<Finding> {
+    let finding = |name: &str, detail: String| {
+        let at = leaving_below(root).join(name).display().to_string();
+        Finding::new(Code::LeavingLeft, at, detail)
+    };
+    let mut findings = Vec::new();
+    for name in &seen.leaving {
+        let run = name.parse::<RunId>().ok();
+        let told = run.and_then(|run| audit.runs.get(&run));
+        let known = run.is_some_and(|run| audit.known.contains_key(&run));
+        match told.map(|told| &told.run) {
+            Some(run) if matches!(run.phase, Phase::Aborting { .. }) => {}
+            Some(run) if run.is_preserving() => {
+                let Phase::Aborted { at, .. } = run.phase else {
+                    continue;
+                };
+                if clock::now().duration_since(at) > LEAVING_AGE {
+                    let detail = format!("the uncommitted work of run {} is not kept yet", run.id);
+                    findings.push(finding(name, detail).of(run.id).by_hand(
+                        "it is tried again every few seconds and at each start; the log says what is in the way",
+                    ));
+                }
+            }
+            // Not among what was looked at.
+            None if known => {}
+            _ => findings.push(
+                finding(name, "a worktree that no run takes away".to_owned()).by_hand(
+                    "it may be somebody's work: look at it, and remove it if nobody needs it",
+                ),
+            ),
+        }
+    }
+    findings
+}
+
+/// Worktrees of the pool that are not what it takes them for.
+fn slots(context: &Context, seen: &Seen) -> Vec<Finding> {
+    let wrong = context.pool.wrong(&seen.slots).into_iter();
+    let findings = wrong.map(|(id, wrong)| {
+        let (code, detail) = match wrong {
+            Wrong::Unknown => (
+                Code::SlotOrphaned,
+                "a worktree of the pool that it does not know",
+            ),
+            Wrong::Touched => (
+                Code::SlotTouched,
+                "somebody was at a worktree that stands ready",
+            ),
+        };
+        let at = context.pool.folder().join(&id).display().to_string();
+        let mend = "it is taken away, and another one made";
+        Finding::new(code, at, detail).by(Remedy::GiveBack(id), mend)
+    });
+    findings.collect()
 }
 
 /// The name of what is in the trash has the time when it came there.

@@ -11,5 +11,6 @@ mod house_rules;
 mod http;
 mod migrations;
 mod process;
+mod store;
 mod support;
 mod world;

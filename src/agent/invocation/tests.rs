@@ -1,5 +1,5 @@
 use super::*;
-use crate::run::{AgentSettings, Hooks, Limits, StubReason};
+use crate::run::{AgentSettings, Cone, Hooks, Limits, StubReason};
 use uuid::Uuid;
 
 fn spec(agent: AgentKind) -> Spec {
@@ -15,6 +15,7 @@ fn spec(agent: AgentKind) -> Spec {
         stub: None,
         model: None,
         base: "master".to_owned(),
+        sparse: Default::default(),
         limits: Limits::default(),
         env: BTreeMap::new(),
         labels: BTreeMap::new(),
@@ -178,6 +179,11 @@ fn the_environment_is_built_and_not_inherited() {
     let mut command = spec(AgentKind::Command);
     command.settings.command = Some(vec!["sh".to_owned()]);
     command.settings.hooks = Hooks::Inherit;
+    command.sparse = Cone::new(&["apps/shop".to_owned()]).unwrap();
+    let env = built(&command);
+    let told = "GIT_CONFIG_COUNT=3\nGIT_CONFIG_KEY_0=core.sparseCheckout\nGIT_CONFIG_KEY_1=core.sparseCheckoutCone\n";
+    assert!(env.contains(told), "{env}");
+    command.sparse = Cone::WHOLE;
     let env = built(&command);
     assert!(
         !env.contains("ANTHROPIC_API_KEY"),

@@ -109,7 +109,12 @@ pub fn export(
     runs.retain(|id, run| {
         let settled = matches!(
             run.phase,
-            Phase::AtRest { .. } | Phase::Merged { .. } | Phase::Aborted { .. }
+            Phase::AtRest { .. }
+                | Phase::Merged { .. }
+                | Phase::Aborted {
+                    preserving: false,
+                    ..
+                }
         );
         if !settled {
             let phase = run.phase.word().to_owned();

@@ -85,6 +85,7 @@ codes! {
     BaseMoved = CONFLICT, "The base moved";
     CannotRestore = CONFLICT, "The run cannot be restored";
     WorkflowConflict = CONFLICT, "The workflow cannot be changed so";
+    OutputPruned = GONE, "The output was past its time";
     TooLarge = PAYLOAD_TOO_LARGE, "The body is too large";
     UriTooLong = URI_TOO_LONG, "The address is too long";
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE, "This media type is not taken here";

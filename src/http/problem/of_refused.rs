@@ -63,6 +63,7 @@ impl From<Refused> for Problem {
             Refused::BaseMoved => Problem::new(Code::BaseMoved, detail),
             Refused::TooLarge { .. } => Problem::new(Code::TooLarge, detail),
             Refused::CannotRestore(_) => Problem::new(Code::CannotRestore, detail),
+            Refused::OutputPruned { .. } => Problem::new(Code::OutputPruned, detail),
             Refused::Workflow(_) => Problem::new(Code::WorkflowConflict, detail),
             Refused::Draining => Problem::new(Code::Draining, detail),
             Refused::Degraded => Problem::new(Code::Degraded, detail),

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::{accepted, carry_out};
 use crate::app::Merged;
 use crate::app::request::{MergeRequest, is_blank};
-use crate::app::view::{Accepted, MergeView, MergedView, RunView};
+use crate::app::view::{AbortedView, Accepted, MergeView, MergedView, RunView};
 use crate::http::Door;
 use crate::http::docs::Answers;
 use crate::http::problem::Problem;
@@ -104,14 +104,14 @@ pub async fn cancel_merge(
     post, path = "/api/runs/{id}/abort", tag = "life", operation_id = "abort_run",
     params(("id" = String, Path, description = "The run's id, or 6 or more characters that begin it")),
     request_body(content = Option<Nothing>),
-    responses((status = 200, body = RunView, description = "The aborted run"),
+    responses((status = 200, body = AbortedView, description = "The aborted run"),
         Answers<404>, Answers<408>, Answers<409>, Answers<413>, Answers<415>, Answers<422>),
 )]
 pub async fn abort(
     State(door): State<Door>,
     Segments(run): Segments<String>,
     _: OptionalJsonBody<Nothing>,
-) -> Result<Json<RunView>, Problem> {
+) -> Result<Json<AbortedView>, Problem> {
     carry_out(async move { door.app.abort(&run).await })
         .await
         .map(Json)

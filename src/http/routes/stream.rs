@@ -5,13 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
-use futures_util::stream::unfold;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use futures_util::{Stream, StreamExt as _};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::docs::Answers;
 use crate::http::problem::{Code, Problem};
@@ -94,7 +94,7 @@ pub async fn all(
     ),
     responses((status = 200, content_type = "application/octet-stream", description = "Raw bytes",
             headers(("x-output-offset" = u64, description = "The offset of the first byte"))),
-        Answers<404>, Answers<409>, Answers<422>),
+        Answers<404>, Answers<409>, Answers<410>, Answers<422>),
 )]
 pub async fn output(
     State(door): State<Door>,
@@ -132,16 +132,17 @@ impl FromStr for Offset {
 }
 
 /// The pieces as a body that ends with them, or when the service stops.
-fn body(pieces: mpsc::Receiver<Vec<u8>>, place: OwnedSemaphorePermit, stopping: Stopping) -> Body {
-    let open = (pieces, stopping, place);
-    Body::from_stream(unfold(open, async |mut open| {
-        let piece = tokio::select! {
-            biased;
-            () = open.1.told() => None,
-            piece = open.0.recv() => piece,
-        };
-        piece.map(|piece| (Ok::<_, Infallible>(piece), open))
-    }))
+fn body(
+    pieces: impl Stream<Item = Bytes> + Send + 'static,
+    place: OwnedSemaphorePermit,
+    stopping: Stopping,
+) -> Body {
+    let stopped = async move { stopping.told().await };
+    let pieces = pieces.map(move |piece| {
+        let _until_the_end = &place;
+        Ok::<_, Infallible>(piece)
+    });
+    Body::from_stream(pieces.take_until(stopped))
 }
 
 /// Where the reader is: as its browser says, else as the address says.

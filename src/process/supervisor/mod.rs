@@ -1,7 +1,7 @@
 //! The supervisor: a small process of its own that owns one agent. One thread, no runtime, nothing in memory but its state.
 //!
 //! ```text
-//! claim the launch -> own session, subreaper -> open files -> hear where it was put -> gate -> started.json
+//! claim the launch -> own session, subreaper -> open files -> hear where it was put -> gate -> control socket -> started.json
 //!   -> open the gate -> watch -> main process ended -> sweep all that is left -> exit.json -> gone
 //! ```
 //!
@@ -74,9 +74,6 @@ fn supervise(dir: &Path) -> Result<(), String> {
     let output = append(&launch.output)?;
     let stderr = append(&launch.stderr)?;
     let output_from = output.metadata().map_err(told("the output file"))?.len();
-    let mut listener = Listener::bind(dir).map_err(told("the control socket"))?;
-    // An agent can fill the disk, and its exit code is known here alone.
-    ExitRecord::reserve(dir).map_err(|e| e.to_string())?;
     let agents_output = output.try_clone().map_err(told("the output file"))?;
 
     let placement = placed().map_err(told("the starter"))?;
@@ -91,6 +88,10 @@ fn supervise(dir: &Path) -> Result<(), String> {
             return Ok(());
         }
     };
+    // The gate makes itself ready beside this.
+    let mut listener = Listener::bind(dir).map_err(told("the control socket"))?;
+    // An agent can fill the disk, and its exit code is known here alone.
+    ExitRecord::reserve(dir).map_err(|e| e.to_string())?;
     let agent = gate.pid;
     let cgroup = placement.cgroup.clone();
     if let Some(cgroup) = &cgroup {

@@ -5,6 +5,7 @@
 //! that it came from shows as an item for a person to look at (`changed`).
 
 mod changed;
+mod known;
 mod read;
 
 use uuid::Uuid;
@@ -16,6 +17,7 @@ use crate::git;
 use crate::run::{CommitId, Event, ItemId, Run};
 
 pub use changed::{changed_paths, changed_where_asked, definition_changed, with_what_follows};
+pub use known::Known;
 
 /// The most bytes of paths that git is asked for by their names; beyond that it is asked for all.
 const NAMED_MAX: usize = 64 * 1024;
@@ -96,7 +98,7 @@ pub async fn define(
     request: Part,
 ) -> Result<Defined, NotRead> {
     let mut parts = vec![workflow];
-    parts.extend(read::parts(context, commit, app).await?);
+    parts.extend(read_once(context, commit, app).await?);
     parts.push(request);
     parts.retain(|part| !part.items.is_empty());
     let (sources, items): (Vec<Source>, Vec<Vec<ItemSpec>>) = parts
@@ -115,6 +117,21 @@ pub async fn define(
         read_again: false,
     };
     Ok(Defined { definition, items })
+}
+
+/// What the repository and the page of the app write at this commit: read, unless it was lately.
+async fn read_once(
+    context: &Context,
+    commit: &CommitId,
+    app: Option<&str>,
+) -> Result<Vec<Part>, NotRead> {
+    let asked = (commit.clone(), app.map(str::to_owned));
+    if let Some(parts) = context.definitions.parts.find(&asked) {
+        return Ok(parts);
+    }
+    let parts = read::parts(context, commit, app).await?;
+    context.definitions.parts.keep(asked, parts.clone());
+    Ok(parts)
 }
 
 /// What happens to the run's Definition of Done when its base commit is this one; nothing if it stays.
@@ -212,10 +229,22 @@ async fn protect_scripts(
     if all.iter().map(String::len).sum::<usize>() > NAMED_MAX {
         all.clear();
     }
-    let there = context.repository.files_at(commit, &all).await?;
+    let asked = (commit.clone(), all);
+    let there = match context.definitions.files.find(&asked) {
+        Some(there) => there,
+        None => {
+            let found = context.repository.files_at(commit, &asked.1).await?;
+            let there: Vec<String> = found.into_iter().map(|file| file.path).collect();
+            // All of a repository is too much to keep.
+            if !asked.1.is_empty() {
+                context.definitions.files.keep(asked, there.clone());
+            }
+            there
+        }
+    };
     for spec in items {
         for path in named(spec) {
-            let is_file = there.iter().any(|file| file.path == path);
+            let is_file = there.contains(&path);
             if is_file && !spec.protects.iter().any(|known| item::fits(known, &path)) {
                 spec.protects.push(item::pattern_for(&path));
             }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | preserved work of a run | the run ended more than `preserved_keep_days` ago |
 //! | leftovers under `preserved/leftover/` | the base has them, or they were first seen here that long ago |
+//! | output of a run that merged or was aborted, if its work is not kept any more | `keep_output_days` after that, or above `keep_output_gib` |
 //! | the trash | always |
 //! | payloads that no evidence names, unfinished uploads | a day after they were written |
 //! | idempotency keys | after 30 days |
@@ -14,6 +15,7 @@
 //! Deliberately absent: `git gc`, which is the user's. What no ref keeps any more takes its space until then.
 
 mod files;
+mod output;
 mod refs;
 
 use std::sync::Arc;
@@ -95,6 +97,7 @@ pub async fn gc(context: &Context, now: Timestamp, dry_run: bool) -> anyhow::Res
     };
     refs::preserved(&mut look).await?;
     refs::leftovers(&mut look).await?;
+    output::outputs(&mut look).await?;
     files::trash(&mut look).await?;
     files::payloads(&mut look).await?;
     keys(&mut look).await?;

@@ -11,9 +11,9 @@ use crate::git::{RefEdit, RefName};
 use crate::run::{CommitId, Phase, RunId};
 
 /// Where preserved work of runs lies.
-const PRESERVED: &str = "refs/agent_runner/preserved/";
+pub(super) const PRESERVED: &str = "refs/agent_runner/preserved/";
 /// Below it: work that was in the way of something, or whose run nobody knew.
-const LEFTOVER: &str = "refs/agent_runner/preserved/leftover/";
+pub(super) const LEFTOVER: &str = "refs/agent_runner/preserved/leftover/";
 
 /// Work of runs that ended long ago.
 pub(super) async fn preserved(look: &mut Look<'_>) -> anyhow::Result<()> {
@@ -34,6 +34,12 @@ pub(super) async fn preserved(look: &mut Look<'_>) -> anyhow::Result<()> {
         };
         let found = |why: String| of_run(item("preserved", &name, why), run.id);
         let ended = match run.phase {
+            Phase::Aborted {
+                preserving: true, ..
+            } => {
+                look.left(found("its work is still being preserved".to_owned()));
+                continue;
+            }
             Phase::Aborted { at, .. } | Phase::Merged { at, .. } => at,
             _ => {
                 look.left(found("its run has not ended".to_owned()));

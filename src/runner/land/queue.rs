@@ -149,7 +149,7 @@ impl Driver {
                 Ok(Step::Tried(Tried::Landed(landed))) => {
                     // The next one's candidate is made on top of it.
                     drop(turn);
-                    self.clear_landed().await;
+                    self.clear_landed_later();
                     self.tell_waiters(Ok(MergeAnswer::Landed(landed)));
                     return Ok(());
                 }

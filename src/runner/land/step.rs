@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::super::clean_up::clean_up_later;
-use super::super::driver::Driver;
+use super::super::driver::{Ask, Driver};
 use super::super::trailers::message_of;
 use super::super::work::identity;
 use super::pushed::{Stopped, push_code};
@@ -132,13 +132,10 @@ impl Driver {
         }
     }
 
-    /// Takes away what is left of a run that has just landed; a little later, if that fails.
-    pub(super) async fn clear_landed(&mut self) {
-        if let Err(error) = self.clear_place().await {
-            // It has landed, and what is left of it is cleared a little later.
-            tracing::warn!(run = %self.id, error = format!("{error:#}"), "the worktree of a merged run stays for now");
-            self.go_on_later();
-        }
+    /// Takes away what is left of a run that has just landed, as the next thing that its driver does: nobody waits for it.
+    /// After a kill the next start does it.
+    pub(super) fn clear_landed_later(&self) {
+        self.runner.send(self.id, Ask::ClearPlace);
     }
 
     async fn record_merged(
@@ -150,6 +147,7 @@ impl Driver {
             commit: commit.clone(),
         };
         self.context().journal.record(self.id, vec![event]).await?;
+        self.context().pool.wake();
         Ok(match landed {
             merge::Landed::Now { checkouts, behind } => {
                 for behind in behind {

@@ -44,7 +44,7 @@ impl Driver {
             match self.straight(ask, others_wait).await? {
                 Straight::Tried(Tried::Landed(landed)) => {
                     if landed.commit.is_some() {
-                        self.clear_landed().await;
+                        self.clear_landed_later();
                     }
                     return Ok(MergeAnswer::Landed(landed));
                 }

@@ -48,6 +48,16 @@ pub struct WorkflowView {
     pub updated_at: String,
 }
 
+/// A run that was aborted.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct AbortedView {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// Whether what was uncommitted is still to be kept. A frame `preserved` tells when it is.
+    pub preserving: bool,
+}
+
 /// What a merge did.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[expect(

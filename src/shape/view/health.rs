@@ -26,12 +26,16 @@ pub struct HealthView {
     pub max_running: u32,
     pub running: u32,
     pub queued: u32,
+    /// The worktrees that stand ready.
+    pub pool: PoolView,
     /// The file systems that the service writes to.
     pub disk: Vec<DiskView>,
     /// What holds the processes of an attempt together.
     pub containment: ContainmentView,
     /// Which network checks run in.
     pub check_network: CheckNetworkView,
+    /// What fresh worktrees get of ignored caches, and how.
+    pub seed: SeedView,
     /// Where agents ask about their own run by MCP.
     pub mcp: Option<McpView>,
     /// What a person should know.
@@ -39,11 +43,46 @@ pub struct HealthView {
     pub started_at: String,
 }
 
+/// What fresh worktrees get of ignored caches, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SeedView {
+    /// What is seeded unless a workflow says otherwise, from the root of the repository.
+    pub paths: Vec<String>,
+    /// The checkout that it comes from; `null` if there is none.
+    pub source: Option<String>,
+    /// `reflink` (bytes are shared until they are written), `copy`, or `none` (nothing is seeded).
+    pub way: &'static str,
+    /// Why not by reflink, for a person; `null` if it is.
+    pub why_not_reflink: Option<String>,
+}
+
 /// Where agents ask about their own run by MCP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct McpView {
     /// The address of the endpoint; it wants the token of a run.
     pub url: String,
+}
+
+/// The worktrees that stand ready for the next runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PoolView {
+    /// `full`, `filling`, `off`, `idle` (no run came for long), `low_disk`, `elsewhere` (another server has the folder),
+    /// `starting` or `failing`.
+    pub state: &'static str,
+    /// Why it fails, for a person; `null` if it does not.
+    pub detail: Option<String>,
+    /// How many there are to be now.
+    pub size: u32,
+    /// How many are ready.
+    pub ready: u32,
+    /// The commits that they are at, one for each.
+    pub at: Vec<String>,
+    /// Runs since the start that found one at their commit.
+    pub claimed: u64,
+    /// Runs since the start for which one was brought to their commit.
+    pub caught_up: u64,
+    /// Runs since the start whose worktree was made.
+    pub missed: u64,
 }
 
 /// A file system that the service writes to.

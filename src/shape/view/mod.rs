@@ -11,7 +11,9 @@ mod proof;
 mod run;
 mod stats;
 
-pub use answer::{Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView};
+pub use answer::{
+    AbortedView, Accepted, DiffFile, DiffFormat, DiffView, MergedView, RunPage, WorkflowView,
+};
 pub use attestation::AttestationView;
 pub use checks::{
     CheckView, CheckedItemView, ChecksView, FeedbackView, OnBaseView, RoundAccepted, RoundView,
@@ -19,7 +21,7 @@ pub use checks::{
 pub use gc::{GcItem, GcView};
 pub use health::{
     CheckNetworkView, ContainmentView, DiskView, DoctorView, FindingView, FixView, HealthView,
-    McpView,
+    McpView, PoolView, SeedView,
 };
 pub use merge::{CandidateItemView, CandidateView, MergeStage, MergeView};
 pub use own::{MayEnd, Missing, OwnCheck, OwnDefinition, OwnItem, OwnResult, OwnResults, kinds};

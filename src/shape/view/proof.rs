@@ -24,6 +24,8 @@ use crate::run::{Phase, Run, Silence};
 pub struct DetailView {
     #[serde(flatten)]
     pub run: RunView,
+    /// The folders that its worktree has; none for the whole tree.
+    pub sparse: Vec<String>,
     pub dod_items: Vec<ItemView>,
     /// SHA-256 of the items as they were read; `null` in runs of before version 0.2.
     pub dod_digest: Option<String>,
@@ -37,6 +39,8 @@ pub struct DetailView {
     pub supervisor_silent: Option<Silence>,
     /// Where the work of an aborted run is kept.
     pub preserved_commit: Option<String>,
+    /// Whether the run was aborted and what was uncommitted is still to be kept: `preserved_commit` is the branch's tip then.
+    pub preserving: bool,
     /// What of an aborted run could not be kept or taken away, a sentence each.
     pub not_preserved: Vec<String>,
 }
@@ -193,10 +197,12 @@ impl DetailView {
             gate,
             merge: MergeView::of(run, None),
             attempts: run.attempts.iter().map(AttemptView::of).collect(),
+            sparse: run.spec.sparse.folders().to_vec(),
             preserved_commit: match &run.phase {
                 Phase::Aborted { preserved, .. } => preserved.as_ref().map(ToString::to_string),
                 _ => None,
             },
+            preserving: run.is_preserving(),
             not_preserved: match &run.phase {
                 Phase::Aborted { missed, .. } => missed.clone(),
                 _ => Vec::new(),

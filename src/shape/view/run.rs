@@ -72,6 +72,8 @@ pub struct RunView {
     pub merged_at: Option<String>,
     pub merge_commit: Option<String>,
     pub aborted_at: Option<String>,
+    /// When what its agent printed was let go, because it was past its time.
+    pub output_pruned_at: Option<String>,
     pub labels: BTreeMap<String, String>,
 }
 
@@ -176,6 +178,7 @@ impl RunView {
             merged_at: merged_at.map(rfc3339),
             merge_commit,
             aborted_at: aborted_at.map(rfc3339),
+            output_pruned_at: run.output_pruned_at.map(rfc3339),
             labels: run.spec.labels.clone(),
         }
     }

@@ -10,13 +10,17 @@ use agent_runner_api::dod::check::{CheckRecord, CheckSpec, FailedCode};
 use agent_runner_api::dod::content::ContentStore;
 use agent_runner_api::git::{Program, Repository};
 use agent_runner_api::journal::Journal;
-use agent_runner_api::process::{self, Containment, Networks, WantedNetwork};
+use agent_runner_api::process::{self, Containment, Growths, Networks, WantedNetwork};
 use agent_runner_api::run::{CommitId, ItemId, RoundId, RunId};
 use agent_runner_api::runner::checks::CheckSlots;
 use agent_runner_api::runner::checks::engine::{self, Done, Order, Ordered};
+use agent_runner_api::runner::definition::Known;
 use agent_runner_api::runner::failures::Failures;
 use agent_runner_api::runner::files::Files;
+use agent_runner_api::runner::pool::Pool;
 use agent_runner_api::runner::room::Room;
+use agent_runner_api::runner::seeding::Seeds;
+use agent_runner_api::runner::stream::Streams;
 use agent_runner_api::runner::tokens::AgentTokens;
 use agent_runner_api::runner::{Context, Lanes};
 use agent_runner_api::store::Store;
@@ -114,6 +118,7 @@ impl Stage {
             journal: Journal::open(Store::open(&config.db).unwrap()).unwrap(),
             content: ContentStore::open(files.evidence()).unwrap(),
             room: Room::of(&config, repository.common_dir()),
+            pool: Pool::new(&config, &repository),
             repository,
             tokens: AgentTokens::open(&files.token_secret()).unwrap(),
             files,
@@ -127,7 +132,11 @@ impl Stage {
             closing: CancellationToken::new(),
             left_out: OnceLock::new(),
             check_slots: CheckSlots::new(config.max_checks),
+            definitions: Known::default(),
+            growths: Growths::new(),
+            streams: Streams::default(),
             lanes: Lanes::default(),
+            seeds: Seeds::find(None, &config.worktrees_root),
             failures: Failures::default(),
             config,
         };

@@ -140,6 +140,7 @@ fn spec() -> Spec {
         stub: None,
         model: Some("claude-sonnet-4-5".to_owned()),
         base: "master".to_owned(),
+        sparse: Default::default(),
         limits: Limits::default(),
         env: BTreeMap::new(),
         labels: BTreeMap::new(),

@@ -247,7 +247,9 @@ fn a_crash_in_the_middle_of_an_abort_is_finished_at_the_next_start() {
         server.kill();
     });
     server.start_again();
-    let aborted = run.wait_for("aborted");
+    run.wait_for("aborted");
+    run.wait_until_preserved();
+    let aborted = run.detail();
     held.assert_all_gone();
     assert!(!run.worktree.exists() && !server.repo.has_branch(&run.branch));
     let kept = aborted["preserved_commit"]

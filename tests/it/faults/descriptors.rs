@@ -16,10 +16,15 @@ const P99: Duration = Duration::from_millis(500);
 
 /// A server whose limit on file descriptors is small.
 fn server_of_few_descriptors() -> Server {
+    server_under(&format!("ulimit -n {DESCRIPTORS}"))
+}
+
+/// A server that is started by a shell after this.
+fn server_under(command: &str) -> Server {
     let setup = Setup::new();
     let wrapper = setup.at("bin/service");
     let text = format!(
-        "#!/bin/sh\nulimit -n {DESCRIPTORS}\nexec '{}' \"$@\"\n",
+        "#!/bin/sh\n{command}\nexec '{}' \"$@\"\n",
         env!("CARGO_BIN_EXE_agent_runner_api")
     );
     fs::write(&wrapper, text).unwrap();
@@ -71,4 +76,24 @@ fn calls_go_on_when_all_streams_are_taken() {
     for stream in &mut streams {
         stream.until_status("finished");
     }
+}
+
+#[test]
+fn the_service_takes_what_files_it_may_have_and_its_agents_have_as_many_as_it_was_given() {
+    const GIVEN: usize = 300;
+    let server = server_under(&format!("ulimit -Sn {GIVEN}"));
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let mut words = files.unwrap().split_whitespace().skip(3);
+    let (soft, hard) = (words.next().unwrap(), words.next().unwrap());
+    let hard: usize = hard.parse().unwrap_or(usize::MAX);
+    assert_eq!(soft, hard.min(65_536).to_string(), "{limits}");
+    let run = server.run_plain("sh ulimit -Sn");
+    run.wait_for("finished");
+    assert_eq!(
+        String::from_utf8(run.output()).unwrap(),
+        format!("{GIVEN}\n")
+    );
 }

@@ -92,6 +92,7 @@ fn a_story_ends_well_wherever_it_is_struck(
         Story::Attach,
         Story::Message,
         Story::Expire,
+        Story::Pool,
         Story::NeverStarted,
         Story::Lost
     )]

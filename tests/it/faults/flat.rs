@@ -27,7 +27,7 @@ const SPARE: u64 = 3;
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
     threads: u64,
-    descriptors: u64,
+    pub descriptors: u64,
     pub resident_kib: u64,
 }
 

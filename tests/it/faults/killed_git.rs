@@ -120,14 +120,7 @@ fn steps(test: &str) -> impl Iterator<Item = usize> {
 /// calls.
 #[rstest]
 fn an_abort_whose_git_is_killed_goes_on(
-    #[values(
-        "update-ref",
-        "write-tree",
-        "update-index",
-        "commit-tree",
-        "for-each-ref"
-    )]
-    subcommand: &str,
+    #[values("update-ref", "write-tree", "update-index", "commit-tree")] subcommand: &str,
 ) {
     let Some(stage) = Stage::new() else { return };
     let mut kills = 0;
@@ -182,7 +175,6 @@ fn a_merge_whose_git_is_killed_lands_once(
         let before = repo.master();
         stage.kill_at(subcommand, n);
         let merged = run.merge().expect(200);
-        assert!(stage.was_taken(subcommand));
         assert_eq!(merged["commit"], repo.master().as_str());
         assert_eq!(repo.landed_since(&before), [repo.master()]);
         for file in [format!("work-{n}.txt"), "every.txt".to_owned()] {
@@ -190,6 +182,7 @@ fn a_merge_whose_git_is_killed_lands_once(
         }
         assert_eq!(repo.status(), status);
         run.wait_until_gone();
+        assert!(stage.was_taken(subcommand));
         until("no lock is left", || {
             locks(&repo.root().join(".git")).is_empty()
         });

@@ -1,7 +1,7 @@
 //! What goes wrong in numbers: kills by the dozen, many merges, many agents, few descriptors. docs/reliability.md has
 //! what each test does and its last figures.
 
-mod chance;
+pub mod chance;
 mod clock;
 mod descriptors;
 mod each_effect;
@@ -18,5 +18,6 @@ mod readers;
 mod removal;
 mod restart;
 mod silent;
+mod start;
 mod supervisor;
 mod upgrade;

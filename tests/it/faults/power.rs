@@ -203,8 +203,10 @@ fn assert_kept(server: &Server, fact: &Fact) {
         }
         Fact::Aborted { run, preserved } => {
             assert_eq!(detail(run)["status"], "aborted");
+            // Or what was uncommitted has been kept on top of it since.
             let name = format!("refs/agent_runner/preserved/{run}");
-            assert_eq!(server.repo.commit_of(&name).as_ref(), Some(preserved));
+            let range = ["merge-base", "--is-ancestor", preserved, &name];
+            server.repo.git(&range);
         }
     }
 }
@@ -214,7 +216,8 @@ fn assert_kept(server: &Server, fact: &Fact) {
 /// an index that is cut short; without the sync of `Repository::note_locks` a lock of the index that the cut has left is nobody's,
 /// and every later merge is refused. Each of these was red within three seconds to ten, at the first or second cut: with
 /// `synchronous=NORMAL` evidence that was answered is lost; without the sync of a payload's file its bytes do not come; with
-/// `core.fsync=none` for git's calls the service does not start. Not tried by themselves: the syncs of folders.
+/// `core.fsync=none` for git's calls the service does not start; with the tree of a note made by `git mktree`, which reads no
+/// `core.fsync`, that tree is there but empty in one test of five, and no later landing gets past it. Not tried by themselves: the syncs of folders.
 #[test]
 fn what_was_answered_before_a_power_cut_is_there_after_it() {
     let Some(mut machine) = Machine::new() else {

@@ -95,7 +95,10 @@ fn kill(load: &Load<'_>, chance: &mut Chance, ready: &mut Figures) {
 #[test]
 fn what_was_accepted_is_there_once_after_fifty_kills_at_any_moment() {
     let kills = times(KILLS);
-    let server = Setup::new().flag("--max-running", "10").start();
+    let server = Setup::new()
+        .flag("--max-running", "10")
+        .with_pool("2")
+        .start();
     asking::put_workflow(&server);
     let before = server.repo.master();
     let mut chance = Chance::of("random");

@@ -189,3 +189,44 @@ fn many_readers_and_some_that_never_read_neither_block_the_agent_nor_grow_the_se
         .post("/api/gc", &json!({"dry_run": true}))
         .expect(200);
 }
+
+/// What a reader that waits may cost the service.
+const KIB_A_QUIET_READER: u64 = 24;
+
+#[test]
+fn readers_that_wait_cost_little_memory_and_one_descriptor_each() {
+    let server = Server::start();
+    let go = server.mark_path("go");
+    let run = server.run_plain(&format!("wait-for {go}\nprint the end"));
+    run.wait_for("running");
+    // Threads and memory of the allocator are there before they are counted.
+    let warm: Vec<_> = (0..100)
+        .map(|_| told_first(&server, &run.path("/sse")))
+        .collect();
+    let before = Size::of(&server);
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| told_first(&server, &run.path("/sse")))
+        .collect();
+    let with = Size::of(&server);
+    println!("{READERS} readers that wait: {before}, then {with}");
+    let (many, spare) = (READERS as u64, 50);
+    assert!(
+        with.resident_kib < before.resident_kib + many * KIB_A_QUIET_READER,
+        "{before}, then {with}"
+    );
+    assert!(
+        with.descriptors < before.descriptors + many + spare,
+        "{before}, then {with}"
+    );
+    server.mark("go");
+    for mut reader in readers.into_iter().chain(warm) {
+        reader.until_status("finished");
+    }
+}
+
+/// A stream that has begun.
+fn told_first(server: &Server, path: &str) -> Frames {
+    let mut frames = Frames::of(Box::new(Body::of(open(server, path))));
+    assert_eq!(frames.next().unwrap().name, "connected");
+    frames
+}

@@ -205,3 +205,124 @@ fn idempotency_keys_are_forgotten_after_30_days() {
     assert_eq!(ask("young"), young);
     assert_ne!(ask("old"), old);
 }
+
+fn words(server: &Server, run: &str) -> Vec<PathBuf> {
+    let folder = server.at("state/runs").join(run);
+    vec![folder.join("output"), folder.join("attempts/1/stderr")]
+}
+
+/// A server that keeps no output of runs that are over, and no preserved work, once it is asked to let go.
+fn keeping_no_output() -> Server {
+    let server = Setup::new()
+        .flag("--preserved-keep-days", "0")
+        .flag("--keep-output-days", "0")
+        .start();
+    until("it has looked", || {
+        server.log().contains("looked at the world")
+    });
+    server
+}
+
+/// Seen red with the files deleted and no event: the run does not say so, and its output is empty without a word.
+#[test]
+fn output_past_its_time_goes_and_the_run_says_so() {
+    let server = keeping_no_output();
+    let over = server.finished("print some words\nwrite work.txt done");
+    over.abort().expect(200);
+    let live = server.finished("print other words");
+    let bytes = fs::metadata(&words(&server, &over.id)[0]).unwrap().len();
+    assert!(bytes > 0);
+
+    let report = dry(&server);
+    let found = report["gone"].as_array().unwrap();
+    let found = found.iter().find(|item| item["what"] == "output").unwrap();
+    assert_eq!(found["run_id"], over.id.as_str());
+    assert!(found["bytes"].as_u64().unwrap() >= bytes);
+    assert!(
+        words(&server, &over.id)[0].exists(),
+        "a dry run does nothing"
+    );
+    assert_eq!(over.detail()["output_pruned_at"], Value::Null);
+
+    let what = format!("output {}", words(&server, &over.id)[0].display());
+    assert!(of(&gc(&server), "gone").contains(&what));
+    for file in words(&server, &over.id) {
+        assert!(!file.exists(), "{}", file.display());
+    }
+    let at = over.detail()["output_pruned_at"].clone();
+    assert!(at.is_string(), "{at}");
+    let list = server.get("/api/runs?status=aborted").expect(200);
+    assert_eq!(list["runs"][0]["output_pruned_at"], at);
+    let refused = over.get("/output").expect_problem(410, "output_pruned");
+    assert!(
+        refused["detail"]
+            .as_str()
+            .unwrap()
+            .contains(at.as_str().unwrap())
+    );
+    assert!(words(&server, &live.id)[0].exists());
+    assert_eq!(live.detail()["output_pruned_at"], Value::Null);
+    assert_eq!(of(&gc(&server), "gone"), [""; 0]);
+    server.check_world();
+}
+
+#[test]
+fn output_of_a_run_that_can_be_restored_stays() {
+    let server = Setup::new().flag("--keep-output-days", "0").start();
+    let run = server.finished("print some words\nwrite work.txt done");
+    run.abort().expect(200);
+    let report = gc(&server);
+    let what = format!("output {}", words(&server, &run.id)[0].display());
+    assert!(of(&report, "left").contains(&what), "{report:#}");
+    assert!(words(&server, &run.id)[0].exists());
+    run.post("/restore", &json!({})).expect(200);
+    assert!(!of(&gc(&server), "left").contains(&what), "its run goes on");
+}
+
+#[test]
+fn output_that_a_crash_has_left_goes_with_the_next_look() {
+    let server = keeping_no_output();
+    let run = server.finished("print some words");
+    run.abort().expect(200);
+    gc(&server);
+    let output = &words(&server, &run.id)[0];
+    fs::write(output, "left").unwrap();
+    assert_eq!(
+        of(&dry(&server), "gone"),
+        [format!("output {}", output.display())]
+    );
+    gc(&server);
+    assert!(!output.exists());
+}
+
+#[test]
+fn above_the_size_that_is_kept_the_runs_that_ended_first_lose_their_output() {
+    const GIB: u64 = 1 << 30;
+    let server = Setup::new()
+        .flag("--preserved-keep-days", "0")
+        .flag("--keep-output-gib", "1")
+        .start();
+    until("it has looked", || {
+        server.log().contains("looked at the world")
+    });
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let run = server.finished("print some words");
+        run.abort().expect(200);
+        runs.push(run.id.clone());
+    }
+    assert!(
+        !gc(&server).to_string().contains("\"output\""),
+        "it is little"
+    );
+    // Of the second one a GiB, without a block on the disk.
+    let second = &words(&server, &runs[1])[0];
+    let file = File::options().write(true).open(second).unwrap();
+    file.set_len(GIB).unwrap();
+    let report = gc(&server);
+    let gone = of(&report, "gone").join(" ");
+    assert!(gone.contains(&runs[0]) && gone.contains(&runs[1]), "{gone}");
+    assert!(!gone.contains(&runs[2]), "{gone}");
+    assert!(words(&server, &runs[2])[0].exists());
+    assert!(report["freed_bytes"].as_u64().unwrap() >= GIB);
+}

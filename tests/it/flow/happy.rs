@@ -37,6 +37,7 @@ const RUN: &[&str] = &[
     "merged_at",
     "merge_commit",
     "aborted_at",
+    "output_pruned_at",
     "labels",
 ];
 const DETAIL: &[&str] = &["dod_items", "gate", "attempts"];

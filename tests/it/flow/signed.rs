@@ -59,6 +59,8 @@ fn a_signed_merge_is_known_by_those_who_may_sign() {
         .as_str()
         .unwrap()
         .to_owned();
+    // The note is there then.
+    run.wait_until_gone();
     let raw = server.repo.git(&["cat-file", "commit", &commit]);
     assert!(raw.contains("-----BEGIN SSH SIGNATURE-----"), "{raw}");
     // What is not to land is not signed.

@@ -84,6 +84,8 @@ fn a_merge_in_the_middle_is_taken_up_as_after_a_crash() {
     ));
     let run = server.finished("write work.txt done");
     run.prove();
+    // git is asked for a merge where both sides did the same.
+    server.repo.commit("work.txt", "done\n");
     let before = server.repo.master();
     thread::scope(|scope| {
         let (client, path) = (server.client(), run.path("/merge"));

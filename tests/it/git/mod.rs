@@ -3,6 +3,7 @@
 
 mod candidates;
 mod hostile;
+mod inside;
 mod landing;
 mod litter;
 mod notes;
@@ -10,5 +11,7 @@ mod places;
 mod planted;
 mod reading;
 mod scene;
+mod seed;
 mod settling;
+mod sparse;
 mod torn;

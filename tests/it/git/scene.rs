@@ -30,7 +30,15 @@ impl Scene {
 
     /// The same, made by `git init` with these flags.
     pub async fn with(flags: &[&str]) -> Scene {
-        let folder = tempfile::tempdir().unwrap();
+        Scene::made(tempfile::tempdir().unwrap(), flags).await
+    }
+
+    /// The same in a folder on a file system of its own.
+    pub async fn below(folder: &Path) -> Scene {
+        Scene::made(tempfile::tempdir_in(folder).unwrap(), &[]).await
+    }
+
+    async fn made(folder: tempfile::TempDir, flags: &[&str]) -> Scene {
         let root = folder.path().join("repository");
         std::fs::create_dir(&root).unwrap();
         git(&root, &[&["init", "-q", "-b", "master"], flags].concat());

@@ -139,7 +139,7 @@ fn what_is_wrong_in_good_json_is_named_by_its_pointer() {
     {"mode":7}
       /mode: invalid type: integer `7`, expected a string
     {"mode":"auto","mdoel":"x"}
-      /mdoel: unknown field `mdoel`, expected one of `mode`, `issue_id`, `card_id`, `kanban_app`, `prompt`, `workflow`, `agent`, `model`, `base`, `dod`, `limits`, `env`, `labels`, `allow_parallel`
+      /mdoel: unknown field `mdoel`, expected one of `mode`, `issue_id`, `card_id`, `kanban_app`, `prompt`, `workflow`, `agent`, `model`, `base`, `sparse`, `dod`, `limits`, `env`, `labels`, `allow_parallel`
     {"mode":"auto","mode":"prompt"}
       /mode: duplicate field `mode`
     {"mode":"auto","limits":{"timeout_s":-1}}

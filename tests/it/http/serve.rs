@@ -7,6 +7,7 @@ use agent_runner_api::http::{Guard, guarded, serve, sse};
 use agent_runner_api::journal::{Cursor, Frame, FrameName};
 use axum::Extension;
 use axum::Router;
+use axum::body::Bytes;
 use axum::routing::get;
 use http_body_util::BodyExt;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ fn frame(seq: u64, json: &str) -> Frame {
 
 #[test]
 fn a_frame_is_an_id_a_name_and_one_line() {
-    let bytes = sse::encode(&frame(7, r#"{"status":"running"}"#));
+    let bytes = frame(7, r#"{"status":"running"}"#).bytes();
     insta::assert_snapshot!(String::from_utf8(bytes.to_vec()).unwrap(), @r#"
     id: 7-12
     event: status
@@ -35,16 +36,24 @@ fn a_frame_is_an_id_a_name_and_one_line() {
 
 #[test]
 fn a_line_break_cannot_make_a_frame_of_its_own() {
-    let bytes = sse::encode(&frame(7, "{\n\n\"id\":\r1}"));
+    let bytes = frame(7, "{\n\n\"id\":\r1}").bytes();
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(text.ends_with("data: {  \"id\": 1}\n\n"), "{text}");
     assert_eq!(text.lines().count(), 4);
 }
 
+/// The frames as a stream has them.
+fn bytes_of(frames: mpsc::Receiver<Frame>) -> impl futures_util::Stream<Item = Bytes> + Send {
+    futures_util::stream::unfold(frames, async |mut frames| {
+        let frame = frames.recv().await?;
+        Some((frame.bytes(), frames))
+    })
+}
+
 /// A stream that stands on its own.
 async fn stream(frames: mpsc::Receiver<Frame>) -> axum::response::Response {
     let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
-    sse::answer(frames, place, Stopping::default())
+    sse::answer(bytes_of(frames), place, Stopping::default())
 }
 
 #[tokio::test]
@@ -101,7 +110,7 @@ impl Server {
             tokio::spawn(async move {
                 send.closed().await;
             });
-            sse::answer(frames, place, stopping)
+            sse::answer(bytes_of(frames), place, stopping)
         };
         let reached = Arc::new(Notify::new());
         let told = Arc::clone(&reached);

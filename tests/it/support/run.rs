@@ -122,9 +122,28 @@ impl<'a> Run<'a> {
         self.post("/merge", &json!({}))
     }
 
+    /// Aborts it, and waits until all of its work is preserved, which happens after the answer.
     #[track_caller]
     pub fn abort(&self) -> Answer {
+        let answer = self.abort_only();
+        if answer.status == 200 {
+            self.wait_until_preserved();
+        }
+        answer
+    }
+
+    /// Aborts it.
+    #[track_caller]
+    pub fn abort_only(&self) -> Answer {
         self.post("/abort", &json!({}))
+    }
+
+    /// Waits until what was uncommitted when it was aborted is kept.
+    #[track_caller]
+    pub fn wait_until_preserved(&self) {
+        until("its work is preserved", || {
+            self.detail()["preserving"] == false
+        });
     }
 
     /// The names of the reasons for which the gate is shut, with their items.

@@ -70,6 +70,8 @@ impl Setup {
         flags
             .iter()
             .fold(setup, |setup, (name, value)| setup.flag(name, value))
+            // What is made in the background is in the way of those who count.
+            .with_pool("0")
     }
 
     pub fn flag(mut self, name: &str, value: &str) -> Setup {
@@ -101,6 +103,17 @@ impl Setup {
         let free =
             (first..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
         self.flag("--port", &free.expect("a free port").to_string())
+    }
+
+    /// With so many worktrees ready, or `adaptive`.
+    pub fn with_pool(self, size: &str) -> Setup {
+        self.set_pool(size);
+        self
+    }
+
+    /// The same from the next start on.
+    pub fn set_pool(&self, size: &str) {
+        self.set_variable("AGENT_RUNNER_POOL", size);
     }
 
     pub fn without_claude(self) -> Setup {
@@ -380,6 +393,32 @@ impl Server {
     /// Whether the server works: it was neither killed nor told to end.
     fn is_at_work(&self) -> bool {
         matches!(self.child().try_wait(), Ok(None))
+    }
+
+    /// What it says of its pool.
+    #[track_caller]
+    pub fn pool(&self) -> Value {
+        self.get("/api/health").expect(200)["pool"].clone()
+    }
+
+    /// Waits until so many worktrees stand ready at master, and no more are made.
+    #[track_caller]
+    pub fn wait_for_pool(&self, size: usize) {
+        let at = vec![self.repo.master(); size];
+        until("the pool is full", || {
+            let pool = self.pool();
+            pool["state"] == "full" && pool["at"] == json!(at)
+        });
+    }
+
+    /// The folders of the worktrees that lie in the pool, ready or not, the oldest first.
+    pub fn slots(&self) -> Vec<PathBuf> {
+        let mut slots: Vec<PathBuf> = folders(&self.at("worktrees/.pool"))
+            .flat_map(|of_repository| folders(&of_repository).collect::<Vec<_>>())
+            .filter(|path| !path.ends_with(".lock"))
+            .collect();
+        slots.sort();
+        slots
     }
 
     /// A path that a script can `wait-for` and a test can [`Server::mark`].

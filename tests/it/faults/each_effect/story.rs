@@ -30,6 +30,9 @@ pub enum Story {
     Message,
     /// What was preserved is past its time.
     Expire,
+    /// A run claims the worktree that stood ready; the pool is filled again, follows the base, and gives back what
+    /// somebody was at.
+    Pool,
     /// The service died before the supervisor began.
     NeverStarted,
     /// Service, supervisor and agent died together.
@@ -37,7 +40,7 @@ pub enum Story {
 }
 
 impl Story {
-    pub const ALL: [Story; 9] = [
+    pub const ALL: [Story; 10] = [
         Story::Create,
         Story::Prove,
         Story::Merge,
@@ -45,6 +48,7 @@ impl Story {
         Story::Attach,
         Story::Message,
         Story::Expire,
+        Story::Pool,
         Story::NeverStarted,
         Story::Lost,
     ];
@@ -58,7 +62,17 @@ const WORK: &str = "write work.txt done\ngit add -A\ngit commit -q -m work\nwrit
 /// Plays the story and then on to the merge of its run. Answers what the story itself passed, if there is no fault.
 pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     let keep_days = if story == Story::Expire { "0" } else { "30" };
-    let setup = Setup::new().flag("--preserved-keep-days", keep_days);
+    let size = if story == Story::Pool { "1" } else { "0" };
+    // What the repository ignores is seeded, so that this is struck as well.
+    let mut setup = Setup::new()
+        .flag("--preserved-keep-days", keep_days)
+        .flag("--seed", "ignored")
+        .flag("--seed-copy", "true")
+        .with_pool(size);
+    if story == Story::Expire {
+        setup = setup.flag("--keep-output-days", "0");
+    }
+    setup.repo.write("ignored", "a cache\n");
     let arm = |setup: &Setup| match fault {
         Some(fault) => fault.arm(setup),
         None => trace(setup),
@@ -72,7 +86,8 @@ pub fn play(story: Story, fault: Option<&Fault>) -> BTreeMap<String, usize> {
     if fault.is_none() && story == Story::Expire {
         // The ref is gone a moment before it is gone from the disk.
         until("it is gone from the disk", || {
-            passages(&server).contains_key("refs.sync")
+            let passed = passages(&server);
+            passed.contains_key("refs.sync") && passed.contains_key("output.prune")
         });
     }
     let passed = passages(&server);
@@ -105,6 +120,13 @@ impl Scene {
             Story::Create => {
                 arm(&setup);
                 return (setup.start(), scene(None));
+            }
+            Story::Pool => {
+                let server = setup.start();
+                server.wait_for_pool(1);
+                server.kill();
+                arm(&server);
+                return (server, scene(None));
             }
             Story::NeverStarted => {
                 let die = "supervisor.spawn=1*return(abort)";
@@ -168,6 +190,14 @@ impl Scene {
     /// What may be struck; the run's id.
     fn act(&self, story: Story, patient: &Patient<'_>) -> String {
         let server = patient.server;
+        let pool_is_full = || {
+            let pool = &patient.get("/api/health")["pool"];
+            pool["state"] == "full" && pool["at"] == json!([server.repo.master()])
+        };
+        if story == Story::Pool {
+            // Or else nothing is there to be claimed.
+            patient.until_gone(pool_is_full);
+        }
         let id = self.run.clone().unwrap_or_else(|| {
             let answer = patient.create(&script(server));
             answer["run_id"].as_str().unwrap().to_owned()
@@ -176,6 +206,15 @@ impl Scene {
         match story {
             Story::Create => {
                 patient.finished(&id);
+            }
+            Story::Pool => {
+                patient.finished(&id);
+                patient.until_gone(pool_is_full);
+                server.repo.commit("moved.txt", "moved\n");
+                patient.until_gone(pool_is_full);
+                let slot = server.slots().remove(0);
+                fs::write(slot.join("planted"), "").unwrap();
+                patient.until_gone(|| !slot.exists() && pool_is_full());
             }
             // From the start of the agent on it is as any other.
             Story::NeverStarted => patient.started(&id),
@@ -213,7 +252,10 @@ impl Scene {
             }
             Story::Expire => {
                 let kept = format!("refs/agent_runner/preserved/{id}");
-                patient.until_gone_at_last(|| server.repo.commit_of(&kept).is_none());
+                let output = server.at("state/runs").join(&id).join("output");
+                patient.until_gone_at_last(|| {
+                    server.repo.commit_of(&kept).is_none() && !output.exists()
+                });
             }
             Story::Lost => {
                 let run = patient.at_rest(&id);

@@ -394,6 +394,7 @@ impl Step {
                 next.record(&Event::Aborted {
                     preserved: None,
                     missed: Vec::new(),
+                    preserving: false,
                 });
             }
             _ => {

@@ -107,6 +107,7 @@ fn spec() -> Spec {
         stub: None,
         model: None,
         base: "master".to_owned(),
+        sparse: Default::default(),
         limits: Limits::default(),
         env: std::collections::BTreeMap::new(),
         labels: std::collections::BTreeMap::new(),
