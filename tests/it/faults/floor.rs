@@ -41,7 +41,8 @@ fn under_the_floor_nothing_is_begun_and_what_is_there_can_be_ended() {
 
     let problem = server.create(&asked).expect_problem(507, "disk_low");
     let free = problem["free_bytes"].as_u64().unwrap();
-    assert!(free <= 16 * MIB && free > MIB, "{problem}");
+    // Files of a database come and go meanwhile.
+    assert!(free.abs_diff(16 * MIB) < MIB, "{problem}");
     assert_eq!(problem["needed_bytes"], 32 * MIB);
     assert!(problem["detail"].as_str().unwrap().contains("make room"));
     working
