@@ -35,13 +35,15 @@ impl Served {
         let at = |name: &str| folder.path().join(name).display().to_string();
         let mut all = vec![
             "--port=0".to_owned(),
-            "--max-running=1200".to_owned(),
             "--disk-floor-bytes=0".to_owned(),
             format!("--db={}", at("runs.db")),
             format!("--repo-root={}", repository.display()),
             format!("--worktrees-root={}", at("worktrees")),
             format!("--state-root={}", at("state")),
         ];
+        if !flags.iter().any(|flag| flag.starts_with("--max-running")) {
+            all.push("--max-running=1200".to_owned());
+        }
         all.extend(flags.iter().map(|&flag| flag.to_owned()));
         let (child, url, ready_after) = launch(&ground.program, folder.path(), &all)?;
         let config = ureq::Agent::config_builder()

@@ -40,6 +40,7 @@ impl Runner {
     ) -> Result<Creation, NotCreated> {
         let slot = self.slot_of_new(new.id).await?;
         if slot.is_some() {
+            self.context().containment.expect_one();
             new.events.push(Event::Placing { base_commit: base });
         }
         let created = self.context().journal.create(new).await;

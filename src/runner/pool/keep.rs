@@ -30,6 +30,9 @@ pub async fn keep(context: Arc<Context>) {
     closing.run_until_cancelled(keeper.work()).await;
 }
 
+/// Whoever has woken it starts an agent or answers a merge just now, and is not to share the processor with a checkout.
+const GIVE_WAY: Duration = Duration::from_millis(30);
+
 /// What git can have a ref in, as it was: its own file, and that of packed refs.
 type Files = [Option<(SystemTime, u64)>; 2];
 
@@ -76,7 +79,10 @@ impl Keeper<'_> {
                 }
             };
             // One that came since the look is kept.
-            let _ = tokio::time::timeout(pause, self.pool().woken.notified()).await;
+            let woken = tokio::time::timeout(pause, self.pool().woken.notified()).await;
+            if woken.is_ok() {
+                tokio::time::sleep(GIVE_WAY).await;
+            }
         }
     }
 
