@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cargo build --release && cargo run --release -p benches             # all of it: some minutes
-//! cargo run --release -p benches -- --fast                            # a subset, with bounds twice as far
+//! cargo run --release -p benches -- --fast                            # a subset, with bounds further away
 //! cargo run --release -p benches -- --only G1 --only G4               # these
 //! cargo run --release -p benches -- --write docs/performance.md       # and the table and plots there
 //! ```
@@ -67,13 +67,10 @@ struct Asked {
 /// How often a goal of the subset is measured that is over its bound: a build machine has neighbours.
 const TRIES: usize = 3;
 
-/// How much further a bound of the subset is: few rounds, and a machine that nobody has looked at.
-const SLACK: f64 = 2.0;
-
 fn measured(id: &str, measure: goals::Measure, ground: &Ground) -> anyhow::Result<Goal> {
     let mut goal = measure(ground).with_context(|| format!("{id} could not be measured"))?;
     if ground.fast {
-        goal.loosen(SLACK);
+        goal.loosen(goals::slack(id));
     }
     print!("{}", report::text(&goal));
     Ok(goal)
